@@ -18,16 +18,18 @@ import msgspec
 from engine.domain.assets import Asset, Money
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
+    CashKind,
     CashMoved,
     FillsListed,
     InstrumentListed,
     InstrumentResolved,
     LossAccepted,
     OrderFilled,
+    RedemptionsListed,
 )
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.orders import Identity, Order
-from engine.domain.perpetual_events import FundingPaid
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from storage.database import reading, storage_errors, transaction
 from storage.journal import kinds_of
 from storage.journal_writer import (
@@ -59,6 +61,7 @@ class Known(msgspec.Struct, kw_only=True):
 
     listings: list[Message] = []
     cash: list[Message] = []
+    liquidations: list[Message] = []
     orders: list[Order] = []
     names: dict[tuple[str, int], Identity] = {}
     fills: list[Message] = []
@@ -95,7 +98,11 @@ class Known(msgspec.Struct, kw_only=True):
             name = self.names.get((order.account, order.id))
             placed = PlaceOrder(order=order, identity=name)
             made.append((order.account, placed, order.created_ns))
-        return [*made, *self.fills, *self.payouts]
+        return [*made, *self._traded(), *self.payouts]
+
+    def _traded(self) -> list[Message]:
+        """Return fills and liquidations as they came: a liquidation closes what was open then."""
+        return sorted([*self.fills, *self.liquidations], key=lambda message: message[2])
 
     def _listed(self) -> set[InstrumentId]:
         return {
@@ -110,6 +117,7 @@ def known_of(journal: Path, state: Path, engine_id: str) -> Known:
     found = Known()
     fills: set[tuple[str, str]] = set()
     cash: dict[tuple[str, int, int], int] = defaultdict(int)
+    payments: set[tuple[str, str]] = set()
     listed: set[str] = set()
     paid: set[str] = set()
     strange: list[tuple[int, set[tuple[str, int]]]] = []
@@ -128,11 +136,10 @@ def known_of(journal: Path, state: Path, engine_id: str) -> Known:
                 lacking = {(str(one.account), int(one.order)) for one in many} - found.have
                 if lacking:
                     strange.append((message.since_ns, lacking))
-            case (
-                CashMoved(account=account, amount_micro=amount)
-                | FundingPaid(account=account, amount_micro=amount)
-            ):
+            case CashMoved(account=account, amount_micro=amount):
                 cash[account, record.at_ns, amount] += 1
+            case FundingPaid() | PositionLiquidated() | RedemptionsListed():
+                payments |= _payments(message)
             case InstrumentListed(instrument=instrument):
                 listed.add(instrument.id)
                 found.instruments[instrument.id] = instrument
@@ -147,14 +154,25 @@ def known_of(journal: Path, state: Path, engine_id: str) -> Known:
         _orders(connection, engine_id, found)
         _fills(connection, engine_id, found, fills)
         _cash(connection, engine_id, found, cash)
+        _fundings(connection, engine_id, found, payments)
+        _liquidations(connection, engine_id, found, payments)
         _markets(connection, engine_id, found, listed, paid)
     found.since_ns = min([found.since_ns, *(order.created_ns for order in found.orders)])
-    found.fill_names = fills | {
-        (account, message.fill)
-        for account, message, _ in found.fills
-        if isinstance(message, OrderFilled)
-    }
+    new = (message for _, message, _ in found.fills if isinstance(message, OrderFilled))
+    found.fill_names = fills | {(one.account, one.fill) for one in new}
     return found
+
+
+def _payments(
+    message: FundingPaid | PositionLiquidated | RedemptionsListed,
+) -> set[tuple[str, str]]:
+    """Return account and name of the fundings and liquidations that a record holds."""
+    many: list[FundingPaid | PositionLiquidated] = []
+    if isinstance(message, RedemptionsListed):
+        many += [*message.fundings, *message.liquidations]
+    else:
+        many.append(message)
+    return {(one.account, one.name) for one in many}
 
 
 def _booked(found: Known, fills: Iterable[OrderFilled]) -> set[tuple[str, str]]:
@@ -168,6 +186,8 @@ _LOOKED_AT = (
     "FillsListed",
     "CashMoved",
     "FundingPaid",
+    "PositionLiquidated",
+    "RedemptionsListed",
     "InstrumentListed",
     "InstrumentResolved",
 )
@@ -219,26 +239,50 @@ def _cash(
 ) -> None:
     left = dict(kept)
     for row in connection.execute(
-        "SELECT * FROM cash_moves WHERE engine_id = ? ORDER BY seq", (engine_id,)
+        "SELECT * FROM cash_moves WHERE engine_id = ? AND kind != ? ORDER BY seq",
+        (engine_id, CashKind.FUNDING),
     ):
         key = (row["account"], row["at_ns"], row["amount_micro"])
         if left.get(key, 0):
             left[key] -= 1
             continue
-        event: CashMoved | FundingPaid = msgspec.convert(dict(row), CashMoved)
-        for funding in connection.execute(
-            "SELECT * FROM funding WHERE engine_id = ? AND account = ? AND seq = ?",
-            (engine_id, row["account"], row["seq"]),
-        ):
-            event = msgspec.convert(dict(funding), FundingPaid)
+        event = msgspec.convert(dict(row), CashMoved)
         found.cash.append((event.account, event, row["at_ns"]))
+
+
+def _fundings(
+    connection: sqlite3.Connection, engine_id: str, found: Known, kept: set[tuple[str, str]]
+) -> None:
+    for row in connection.execute(
+        "SELECT * FROM funding WHERE engine_id = ? ORDER BY seq, stamp_ns", (engine_id,)
+    ):
+        event = msgspec.convert(dict(row), FundingPaid)
+        if (event.account, event.name) not in kept:
+            found.cash.append((event.account, event, row["at_ns"]))
+
+
+def _liquidations(
+    connection: sqlite3.Connection, engine_id: str, found: Known, kept: set[tuple[str, str]]
+) -> None:
+    """Take what a venue closed by itself; the currency is the account's, others are not booked."""
+    for row in connection.execute(
+        "SELECT l.*, a.currency FROM liquidations l JOIN accounts a ON a.engine_id = l.engine_id "
+        "AND a.account = l.account WHERE l.engine_id = ? ORDER BY l.seq",
+        (engine_id,),
+    ):
+        if (row["account"], row["name"]) not in kept:
+            number = row["name"].removeprefix(f"liquidation:{row['instrument']}:")
+            event = msgspec.convert(dict(row) | {"liquidation": number}, PositionLiquidated)
+            found.liquidations.append((event.account, event, row["at_ns"]))
 
 
 def _markets(
     connection: sqlite3.Connection, engine_id: str, found: Known, listed: set[str], paid: set[str]
 ) -> None:
-    """Take the terms that lost orders and tokens need, and payouts that came and are lost."""
+    """Take the terms that lost orders, tokens and liquidations need, and payouts that are lost."""
     came = {one.instrument for _, one, _ in found.cash if isinstance(one, CashMoved) and one.tokens}
+    closed = (one for _, one, _ in found.liquidations if isinstance(one, PositionLiquidated))
+    came |= {one.instrument for one in closed}
     needed = ({order.instrument for order in found.orders} | came) - listed
     for name, body in connection.execute(
         "SELECT id, body FROM instruments WHERE engine_id = ?", (engine_id,)

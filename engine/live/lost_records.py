@@ -289,7 +289,9 @@ def _audit(state: Path, shown: dict[str, object], who: str, now_ns: int) -> None
 def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str, Any]:
     """Return the difference between journal, state and venues, by account."""
     accounts: dict[str, dict[str, int | str | None]] = {}
-    names = sorted({*known.last, *asked, *(account for account, _, _ in known.cash)})
+    alone = (account for account, _, _ in (*known.cash, *known.liquidations))
+    names = sorted({*known.last, *asked, *alone})
+    closed = Counter(account for account, _, _ in known.liquidations)
     orders = Counter(order.account for order in known.orders)
     fills = Counter(a for a, one, _ in known.fills if isinstance(one, OrderFilled))
     cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved | FundingPaid))
@@ -300,6 +302,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str,
             "orders_of_pitboss_db": orders[AccountId(name)],
             "fills_of_pitboss_db": fills[name],
             "cash_moves_of_pitboss_db": cash[name],
+            "liquidations_of_pitboss_db": closed[name],
             "orders_of_the_venue_alone": len(answer.orders),
             "fills_of_the_venue_alone": sum(
                 (name, fill.fill) not in known.fill_names for fill in listed
@@ -341,9 +344,11 @@ def described(shown: dict[str, Any]) -> str:
                 "; neither file knows the markets of these orders, their fills are NOT BOOKED: "
                 f"{one['orders_in_unknown_markets']}"
             )
+        closed = one["liquidations_of_pitboss_db"]
+        beside = f", {many(closed, 'liquidation')}" if closed else ""
         lines.append(
             f"{name}: pitboss.db has {many(one['orders_of_pitboss_db'], 'order')}, "
-            f"{many(one['fills_of_pitboss_db'], 'fill')} and "
+            f"{many(one['fills_of_pitboss_db'], 'fill')}{beside} and "
             f"{many(one['cash_moves_of_pitboss_db'], 'cash move')} of them, {venue}; "
             f"new orders are numbered above {one['next_order_above']}"
         )

@@ -16,7 +16,10 @@ from storage.journal import Record
 
 
 class CashRow(msgspec.Struct, kw_only=True):
-    """One row of `cash_moves`: money that came (+) or left (−) without a trade."""
+    """One row of `cash_moves`: money that came (+) or left (−) without a trade.
+
+    One record is one row: fundings that came in one listing are summed, `funding` has each.
+    """
 
     account: str
     seq: int
@@ -98,20 +101,24 @@ def on_funding_paid(fold: Fold, event: FundingPaid, record: Record) -> None:
             at_ns=record.at_ns,
         )
     )
-    fold.rows.put(
-        CashRow(
-            account=event.account,
-            seq=record.seq,
-            mode=mode,
-            currency=event.currency,
-            amount_micro=event.amount_micro,
-            kind=CashKind.FUNDING,
-            payment=event.name,
-            paid_ns=event.stamp_ns,
-            at_ns=record.at_ns,
-            instrument=event.instrument,
-        )
+    cash = CashRow(
+        account=event.account,
+        seq=record.seq,
+        mode=mode,
+        currency=event.currency,
+        amount_micro=event.amount_micro,
+        kind=CashKind.FUNDING,
+        payment=event.name,
+        paid_ns=event.stamp_ns,
+        at_ns=record.at_ns,
+        instrument=event.instrument,
     )
+    before = fold.rows.find(CashRow, event.account, record.seq)
+    if before is not None and before.currency == cash.currency:
+        cash.amount_micro += before.amount_micro  # another stamp of the same listing
+        if before.instrument != cash.instrument:
+            cash.instrument = None
+    fold.rows.put(cash)
 
 
 def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) -> None:

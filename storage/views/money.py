@@ -223,8 +223,7 @@ def sources(connection: Connection, engine_id: str, account: str) -> Sources:
         "coalesce(sum(amount_micro) FILTER (WHERE kind = 'deposit'), 0) AS deposited_micro, "
         "coalesce(sum(amount_micro) FILTER (WHERE kind = 'reward'), 0) AS rewards_micro, "
         "coalesce(sum(amount_micro) FILTER (WHERE kind = 'rebate'), 0) AS rebates_micro, "
-        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'funding'), 0) AS funding_micro, "
-        "count(*) FILTER (WHERE kind = 'funding') AS fundings "
+        "coalesce(sum(amount_micro) FILTER (WHERE kind = 'funding'), 0) AS funding_micro "
         "FROM cash_moves m WHERE engine_id = ? "
         "AND account = ? AND currency = (SELECT currency FROM accounts a "
         "WHERE a.engine_id = m.engine_id AND a.account = m.account)",
@@ -232,6 +231,7 @@ def sources(connection: Connection, engine_id: str, account: str) -> Sources:
         "coalesce(sum(fees_micro), 0) AS fees_micro, "
         "coalesce(sum(value_micro - yes_cost_micro - no_cost_micro), 0) AS unrealised_micro "
         "FROM holdings WHERE engine_id = ? AND account = ?",
+        "SELECT count(*) AS fundings FROM funding WHERE engine_id = ? AND account = ?",
         "SELECT count(*) AS fills FROM fills "
         "WHERE engine_id = ? AND account = ? AND state != 'failed'",
     )

@@ -236,7 +236,8 @@ async def test_a_short_by_hand_and_by_a_bot_through_funding_restart_flip_and_liq
         await desk.agree(of_bot - 600_000)
         before = desk.in_ledger(), desk.owned()
     assert (desk.at_venue(), desk.in_tables()) == before
-    await desk.fund(stamp_ns + HOUR_NS)
+    for missed in (1, 2):
+        await desk.fund(stamp_ns + missed * HOUR_NS)
     async with desk.running():
         await desk.agree(of_bot - 600_000)
         assert desk.owned() == before[1]

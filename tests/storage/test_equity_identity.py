@@ -13,10 +13,11 @@ from engine.domain.events import (
     FillVoided,
     InstrumentListed,
     InstrumentResolved,
+    RedemptionsListed,
     TokensRedeemed,
 )
 from engine.domain.fills import FillId
-from engine.domain.instruments import AccountId, Leg, Mode
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
 from engine.domain.perpetual_events import FundingPaid
 from engine.domain.products.funding import HOUR_NS, RateType
 from engine.errors import StorageError
@@ -116,6 +117,24 @@ def test_funding_is_kept_once_a_stamp_and_both_sides_agree(books: Books) -> None
         (M1, 8 * HOUR_NS, "regular", -3 * SHARE, *what),
         (M1, 8 * HOUR_NS, "special", SHARE, *what),
     ]
+
+
+def test_stamps_that_were_missed_and_come_in_one_listing_are_all_counted(books: Books) -> None:
+    paid = FundingPaid(
+        account=DEMO, instrument=M1, currency="pUSD", amount_micro=-3 * SHARE, stamp_ns=8 * HOUR_NS,
+    )  # fmt: skip
+    other = InstrumentId("demo:other")
+    missed = (
+        paid,
+        msgspec.structs.replace(paid, stamp_ns=9 * HOUR_NS, amount_micro=SHARE),
+        msgspec.structs.replace(paid, stamp_ns=9 * HOUR_NS, instrument=other),
+    )
+    listed = RedemptionsListed(account=DEMO, since_ns=0, redemptions=(), fundings=missed)
+    books.tell(paid, listed, listed)
+    check = check_of(books, cash_micro=95 * SHARE)
+    assert (check.difference_micro, check.text, check.judged) == (0, "", True)
+    made = sources(books.connection, "e1", DEMO)
+    assert (made.funding, made.fundings, made.equity) == (-5, 3, 95)
 
 
 def test_tokens_that_came_without_a_trade_are_a_deposit_on_both_sides(books: Books) -> None:

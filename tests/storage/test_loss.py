@@ -19,10 +19,11 @@ from engine.domain.events import (
     LossAccepted,
     OrderFilled,
     OrderNamed,
+    RedemptionsListed,
 )
-from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
+from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg, Mode
 from engine.domain.orders import Identity, OrderId
-from engine.domain.perpetual_events import FundingPaid
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.funding import HOUR_NS, RateType
 from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt
@@ -34,6 +35,7 @@ from storage.journal_writer import JournalWriter
 from storage.live import put_instrument
 from storage.loss import UNSEEN_MAX, accept, known_of
 from storage.projected.cash_moves import CashRow, FundingRow
+from storage.projected.positions import LiquidationRow
 from storage.projection import check_past, find_loss, project, register_account
 from storage.schema import migrate
 from tests.storage.books import DEMO, SHARE, TERMS, bought
@@ -200,6 +202,54 @@ def test_funding_that_is_lost_is_given_back_as_funding(home: Path) -> None:
         payment="tran 1",
     )  # fmt: skip
     assert (DEMO, paid, HOUR_NS + 5) in known.messages()
+
+
+def test_a_liquidation_that_is_lost_is_given_back_once_behind_its_terms(home: Path) -> None:
+    perpetual = msgspec.structs.replace(
+        TERMS, id=InstrumentId("demo:perp"), kind=Kind.PERPETUAL, price_decimals=2, size_decimals=4
+    )
+    taken = PositionLiquidated(
+        account=AccountId(DEMO), instrument=perpetual.id, currency="pUSD", liquidation="3",
+        size=-700, value_micro=-140, fee_micro=10, mark_e8=10**8, at_ns=5,
+    )  # fmt: skip
+    row = LiquidationRow(
+        account=DEMO, name=taken.name, mode=Mode.DEMO, instrument=perpetual.id, size=-700,
+        value_micro=-140, fee_micro=10, mark_e8=10**8, at_ns=5, seq=999,
+    )  # fmt: skip
+    with writing(home / "pitboss.db") as connection, transaction(connection):
+        put_instrument(connection, ENGINE, perpetual, 1)
+        Table(LiquidationRow, "liquidations").put(connection, ENGINE, [row])
+    known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
+    made = [one for _, one, _ in known.messages()]
+    assert made.index(InstrumentListed(instrument=perpetual)) < made.index(taken)
+    told = RedemptionsListed(
+        account=AccountId(DEMO), since_ns=0, redemptions=(), liquidations=(taken,)
+    )
+    _write(home / "journal.db", told)
+    known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
+    assert taken not in [one for _, one, _ in known.messages()]
+
+
+def test_a_funding_that_the_journal_has_in_a_listing_is_not_lost(home: Path) -> None:
+    paid = FundingPaid(
+        account=AccountId(DEMO), instrument=TERMS.id, currency="pUSD", amount_micro=-7,
+        stamp_ns=HOUR_NS,
+    )  # fmt: skip
+    later = msgspec.structs.replace(paid, stamp_ns=2 * HOUR_NS)
+    listed = RedemptionsListed(
+        account=AccountId(DEMO), since_ns=0, redemptions=(), fundings=(paid, later)
+    )
+    _write(home / "journal.db", listed)
+    project(home / "journal.db", home / "pitboss.db")
+    known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
+    assert [one for _, one, _ in known.messages() if isinstance(one, FundingPaid)] == []
+
+
+def _write(journal: Path, message: msgspec.Struct) -> None:
+    take_lease(journal, ENGINE)
+    writer = JournalWriter(journal, engine_id=ENGINE)
+    writer.append(DEMO, message, 10_000)
+    writer.close()
 
 
 def test_a_whole_journal_has_lost_nothing(home: Path) -> None:
