@@ -66,6 +66,7 @@ class ByHand:
         why = (
             self._blocked(entry, asked, now_ns, data_age_ns_max)
             or illegal(entry.instrument, asked)
+            or self._opens(entry, asked)
             or self._unpaid(entry, asked)
             or _worthless(entry.instrument, asked)
         )
@@ -155,6 +156,24 @@ class ByHand:
         if blocks.rests_only and asked.urgency is not Urgency.REST:
             return "at present the venue takes only resting orders"
         return ""
+
+    def _opens(self, entry: InstrumentState, asked: PlaceManual) -> str:
+        """Say what an order that must only reduce would open; empty = nothing."""
+        if not asked.reduce_only:
+            return ""
+        if asked.urgency is Urgency.REST:
+            return "reduce-only is for an order that takes now: one that rests could open later"
+        instrument = entry.instrument
+        held = self._table.ledger.owned(instrument.id, asked.owner).yes
+        closes = 0 if asked.side is Side.BUY else asked.size  # of what is held alone: see `_unpaid`
+        if instrument.product.signed:
+            closes = closing(held.settled, held.reserved, asked.side, asked.size)
+        if closes == asked.size:
+            return ""
+        return (
+            f"reduce-only: {asked.owner} has {instrument.size_text(closes)} here that this order "
+            f"can close, and it is of {instrument.size_text(asked.size)}"
+        )
 
     def _unpaid(self, entry: InstrumentState, asked: PlaceManual) -> str:
         """Say what cash or settled tokens lack; empty = they suffice (law E)."""

@@ -259,6 +259,41 @@ def test_a_short_sold_at_any_price_counts_at_the_bid_it_meets(desk: Rig) -> None
     assert refused.why.startswith("it may cost 70.69899 USD")
 
 
+@pytest.mark.parametrize(
+    ("side", "size", "urgency", "why"),
+    [
+        (Side.BUY, 1_000, Urgency.CROSS, ""),
+        (Side.BUY, 400, Urgency.NOW, ""),
+        (Side.BUY, 1_100, Urgency.CROSS, "manual has 0.001 here that this order can close"),
+        (Side.SELL, 100, Urgency.CROSS, "manual has 0 here that this order can close"),
+        (Side.BUY, 500, Urgency.REST, "one that rests could open later"),
+    ],
+)
+def test_an_order_by_hand_that_only_reduces_never_opens(
+    desk: Rig, side: Side, size: int, urgency: Urgency, why: str
+) -> None:
+    short = PlaceManual(
+        account=ACCOUNT, instrument=PERPETUAL.id, leg=Leg.BASE, side=Side.SELL, price=6_990_000,
+        size=1_000, urgency=Urgency.CROSS,
+    )  # fmt: skip
+    desk.feed(mark(desk, 6_999_900, 7_000_100))
+    _, opened = desk.executor.place(short, desk.now)
+    filled(desk, opened[0].order, 7_000_000)
+    assert desk.executor.ledger.owned(PERPETUAL.id, MANUAL).position == -1_000
+    price = 7_010_000 if side is Side.BUY else 6_990_000
+    asked = msgspec.structs.replace(
+        short, side=side, price=price, size=size, urgency=urgency, reduce_only=True
+    )
+    _, made = desk.executor.place(asked, desk.now)
+    if why:
+        assert isinstance(made, ManualRefused)
+        assert why in made.why
+        return
+    filled(desk, made[0].order, 7_000_000)
+    assert desk.executor.ledger.owned(PERPETUAL.id, MANUAL).position == size - 1_000
+    assert desk.executor.ledger.owned(PERPETUAL.id, BOT).position == 0
+
+
 def test_the_sum_of_what_a_ledger_says_is_its_equity_with_a_short_open(desk: Rig) -> None:
     (order,) = want(desk, -1_000, 6_990_000)
     filled(desk, order, 7_000_000)

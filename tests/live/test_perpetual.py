@@ -6,6 +6,7 @@ started again in the middle, and misses a stamp meanwhile.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import threading
 import time
@@ -17,13 +18,15 @@ from sqlite3 import Connection
 import msgspec
 import pytest
 
+from engine.cli.kill import run
 from engine.clock import WallClock
 from engine.config import Config, load
-from engine.domain.commands import MANUAL, AnyCommand, PlaceManual, StartBot
+from engine.domain.commands import MANUAL, AnyCommand, Kill, PlaceManual, StartBot
 from engine.domain.commands.signals import Observe
 from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import Urgency
+from engine.domain.orders import Order, OrderId
 from engine.domain.products.funding import HOUR_NS, rate_e18
 from engine.executor.ledger import Ledger
 from engine.live.accounts import Accounts
@@ -183,11 +186,15 @@ class Desk:
 
     # -- what happens ------------------------------------------------------------------------------
 
-    async def by_hand(self, side: Side, size: int) -> LeftCommand:
+    async def by_hand(
+        self, side: Side, size: int, urgency: Urgency = Urgency.CROSS, **changes: bool
+    ) -> LeftCommand:
+        """Take within 10, or rest as far from the other side."""
         book = self.venue.host.exchange.listing.market(PERP).book
         touch = book.best_ask if side is Side.BUY else book.best_bid
         assert touch is not None
-        price = touch + 1_000 if side is Side.BUY else touch - 1_000
+        away = 1_000 if urgency is Urgency.CROSS else -10_000
+        price = touch + away if side is Side.BUY else touch - away
         return await self.command(
             PlaceManual(
                 account=ACCOUNT,
@@ -196,7 +203,8 @@ class Desk:
                 side=side,
                 price=price,
                 size=size,
-                urgency=Urgency.CROSS,
+                urgency=urgency,
+                **changes,
             )
         )
 
@@ -256,3 +264,41 @@ async def test_a_short_by_hand_and_by_a_bot_through_funding_restart_flip_and_liq
         assert desk.ledger.state.cash_settled_micro == 0
         await desk.until(lambda: "position_liquidated" in desk.alerts(), "it is said")
     assert "differs" not in " ".join(desk.alerts()), desk.alerts()
+
+
+def test_a_kill_cancels_both_sides_beside_a_short_and_leaves_the_short(desk: Desk) -> None:
+    async def killed() -> None:
+        async with desk.running() as engine:
+            await desk.command(FollowMarket(account=ACCOUNT, instrument=PERP, on=True))
+            await desk.until(
+                lambda: desk.venue.host.exchange.listing.market(PERP).book.best_bid, "it is quoted"
+            )
+            await desk.by_hand(Side.SELL, 600_000)
+            for side in Side:
+                rests = await desk.by_hand(side, 400_000, Urgency.REST)
+                assert rests.state is CommandState.DONE, rests.answer
+            refused = await desk.by_hand(Side.BUY, 700_000, reduce_only=True)
+            assert "manual has 0.002 here that this order can close" in refused.answer
+            await desk.command(Kill())
+            await desk.until(lambda: engine.receipt is not None, "the KILL is proven")
+            assert engine.receipt is not None
+            assert engine.receipt.proven, engine.receipt
+            assert await asyncio.to_thread(desk.venue.open_at, ACCOUNT) == 0
+            await desk.agree(-600_000)
+            reducing = await desk.by_hand(Side.BUY, 600_000, reduce_only=True)
+            assert "KILL" in reducing.answer
+
+    asyncio.run(killed())
+    desk.venue.place([_resting(number, side) for number, side in enumerate(Side, 90)])
+    assert desk.venue.open_at(ACCOUNT) == 2
+    assert run(argparse.Namespace(demo=desk.venue.url, wait=1.0), desk.config) == 0
+    assert desk.venue.open_at(ACCOUNT) == 0
+    assert desk.at_venue()[1] == -600_000
+
+
+def _resting(number: int, side: Side) -> Order:
+    """An order of ours that no journal has: an engine of before placed it."""
+    return Order(
+        account=ACCOUNT, id=OrderId(number), bot=BOT, instrument=PERP, leg=Leg.BASE, side=side,
+        price=6_250_000 if side is Side.BUY else 6_750_000, size=100_000, created_ns=1,
+    )  # fmt: skip

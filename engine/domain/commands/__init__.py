@@ -114,6 +114,9 @@ class PlaceManual(Command, frozen=True, kw_only=True):
     urgency: Urgency = Urgency.REST
     owner: BotId = MANUAL
     """Whose order it is: `manual`, or a bot that wants nothing there."""
+    reduce_only: bool = False
+    """Refuse it where it would open anything. Of an order that takes: one that rests may meet
+    another position. By its owner's own position, so no venue is asked: that nets all owners."""
 
 
 class ApplySettings(Command, frozen=True, kw_only=True):
