@@ -34,6 +34,7 @@ from engine.live.engine import Engine
 from engine.live.lifecycle import close, ledger_side, trade
 from engine.live.main import chosen, open_engine, opened
 from engine.live.venues import venues_of
+from engine.runtime import state_writer
 from engine.runtime.recovery import recover
 from engine.venues.demo.margin_desk import MarginDesk
 from engine.venues.demo.profiles import PERPETUAL, THIN
@@ -218,6 +219,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)  # an engine sets its own
+    monkeypatch.setattr(state_writer, "PROJECT_EVERY_S", 0.05)  # it is waited for at each step
     with exchange(tmp_path / "venue", WORLD) as venue:
         made = Desk(tmp_path / "home", venue)
         yield made
