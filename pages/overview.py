@@ -37,7 +37,7 @@ def nothing_runs(health: EngineHealth) -> None:
     if health is EngineHealth.NEVER:
         panels.empty(
             "No engine has ever run on this desk.",
-            "`make run` starts one with a demo account and three bots. Replaying recordings works "
+            "`make run` starts one with a demo account and four bots. Replaying recordings works "
             "without an engine; results are under Backtests:",
             ".venv/bin/python -m engine replay PATH --bot market_maker",
         )

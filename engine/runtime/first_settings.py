@@ -1,4 +1,4 @@
-"""The first start: a demo account with three bots, a paper account without, saved as version 1."""
+"""The first start: a demo account with four bots, a paper account without, saved as version 1."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ EVENTS = ("rate-cut-by-march", "treaty-signed")
 """The demo exchange's third event is left free: for the first bot a person makes."""
 PAIR = "demo:BTC-pUSD"
 """The grid's distance on it, 0.12 %, is a little more than the two fees a round trip costs."""
+PERPETUAL = "demo:BTC-PERP"
 
 DOCUMENT = {
     "accounts": {
@@ -68,6 +69,13 @@ DOCUMENT = {
             "capital": 500.0,
             "instruments": [PAIR],
             "parameters": {"bars": "30s", "steps": 5, "distance": 0.0012},
+        },
+        "demo-funding": {
+            "name": "demo-funding",
+            "strategy": "funding_arbitrage",
+            "account": ACCOUNT,
+            "capital": 500.0,
+            "instruments": [PAIR, PERPETUAL],
         },
     },
     "schedule": {

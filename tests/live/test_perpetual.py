@@ -37,7 +37,7 @@ from engine.live.venues import venues_of
 from engine.runtime import state_writer
 from engine.runtime.recovery import recover
 from engine.venues.demo.margin_desk import MarginDesk
-from engine.venues.demo.profiles import PERPETUAL, THIN
+from engine.venues.demo.profiles import PERPETUAL, SPOT, THIN
 from storage.commands import ENDS, CommandState, LeftCommand, find, leave
 from storage.database import connect_writer, reading
 from storage.equity_identity import EquityCheck, LedgerSide, judge
@@ -48,7 +48,8 @@ from storage.users import ENGINE_ID
 from tests.live.homes import Exchange, exchange
 
 ACCOUNT, BOT, PERP = AccountId("demo"), BotId("follower"), InstrumentId("demo:BTC-PERP")
-WORLD = msgspec.structs.replace(THIN, series=(), events=(), perpetuals=(PERPETUAL,))
+PAIR = InstrumentId("demo:BTC-pUSD")
+WORLD = msgspec.structs.replace(THIN, series=(), events=(), spots=(SPOT,), perpetuals=(PERPETUAL,))
 DOCUMENT = {
     "accounts": {
         "demo": {"name": "demo", "venue": "demo", "mode": "demo", "starting_cash": 10_000.0}
@@ -57,7 +58,11 @@ DOCUMENT = {
         BOT: {
             "name": BOT, "strategy": "signal", "account": "demo", "capital": 400.0,
             "instruments": [PERP], "parameters": {"key": "signal:btc"},
-        }
+        },
+        "hedger": {
+            "name": "hedger", "strategy": "funding_arbitrage", "account": "demo", "capital": 500.0,
+            "instruments": [PAIR, PERP], "parameters": {"warm_s": 0.0, "slippage_bps_max": 20.0},
+        },
     },
 }  # fmt: skip
 PATIENCE_S = 60.0
@@ -296,6 +301,21 @@ def test_a_kill_cancels_both_sides_beside_a_short_and_leaves_the_short(desk: Des
     assert run(argparse.Namespace(demo=desk.venue.url, wait=1.0), desk.config) == 0
     assert desk.venue.open_at(ACCOUNT) == 0
     assert desk.at_venue()[1] == -600_000
+
+
+async def test_a_bot_buys_spot_and_shorts_as_much_of_the_perpetual(desk: Desk) -> None:
+    hedger = BotId("hedger")
+    async with desk.running():
+        await desk.command(StartBot(bot=hedger))
+        owned = desk.ledger.owned
+        await desk.until(lambda: owned(PERP, hedger).position < 0, "the short is open")
+        await desk.until(
+            lambda: owned(PAIR, hedger).position == -owned(PERP, hedger).position, "both legs are"
+        )
+        short = owned(PERP, hedger).position
+        assert -short * 6_500_000 // 10**10 in range(220, 250)
+        await desk.agree(short)
+        assert "funding" not in " ".join(desk.alerts())
 
 
 def _resting(number: int, side: Side) -> Order:
