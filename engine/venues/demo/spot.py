@@ -2,8 +2,8 @@
 
 An actor of the exchange. A pair is priced by the world's reference price: makers quote around it
 with an error of their own, noise takers know nothing, informed takers know where it is going. All
-of them trade through the same `submit` and `cancel` as customers. A perpetual is marked at the
-reference price each second, and its funding moves at each full hour.
+of them trade through the same `submit` and `cancel` as customers. A perpetual is marked each second
+at the price makers quote pairs and perpetuals around, and its funding moves at each full hour.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Identity, OrderType
+from engine.domain.perpetual_events import MARK_DECIMALS
 from engine.domain.products.funding import HOUR_NS, RATE_DECIMALS
 from engine.domain.products.margin import Measure, tier_table
 from engine.domain.products.perpetual import MarginTerms
@@ -303,11 +304,16 @@ class PerpetualTraders(SpotTraders):
             super().wake(topic, now_ns)
             return
         for number, spec in enumerate(self._perpetuals):
-            self._desk.mark(_id(spec), self._price.reference_e8())
+            self._desk.mark(_id(spec), self._mark_e8)
             self._sample(number, spec)
             if now_ns % HOUR_NS == 0:
                 self._fund(number, spec, now_ns)
         self._plan_mark()
+
+    @property
+    def _mark_e8(self) -> int:
+        """What the pair is traded around: the fast reference stands a lasting basis above it."""
+        return round(self._price.latent * 10**MARK_DECIMALS)
 
     def _plan_mark(self) -> None:
         now_ns = self._exchange.now_ns
@@ -336,7 +342,7 @@ class PerpetualTraders(SpotTraders):
 
     def _list(self, spec: SpotSpec) -> None:
         instrument = perpetual_instrument(spec)
-        self._desk.add(instrument, self._price.reference_e8())
+        self._desk.add(instrument, self._mark_e8)
         self._exchange.listing.add(instrument)
 
     def _supply(self, spec: SpotSpec) -> None:

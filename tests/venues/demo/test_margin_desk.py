@@ -379,7 +379,7 @@ def test_the_crowd_trades_the_perpetual_near_its_mark_and_funds_it_once_an_hour(
     bid, ask, now = book.best_bid, book.best_ask, made.order_entry.margins.marked(PERP).mark_e8
     assert bid is not None
     assert ask is not None
-    assert 0.995 * now < bid * 10**6 < ask * 10**6 < 1.005 * now
+    assert 0.9995 * now < bid * 10**6 < ask * 10**6 < 1.0005 * now
     put(made, ANN, order("b", Side.SELL, now * 0.99 // 10**7 / 10, 0.01, type=OrderType.FAK))
     made.take(ANN)
     again = reopen_world(WORLD, encode_state(made))
@@ -389,7 +389,7 @@ def test_the_crowd_trades_the_perpetual_near_its_mark_and_funds_it_once_an_hour(
     events = [answers.received(report) for _, report in made.take(ANN)]
     (paid,) = [one for one in events if isinstance(one, FundingPaid)]
     assert paid.stamp_ns == before_hour + 90 * 10**9
-    assert paid.rate_e18
+    assert paid.rate_e18 == SPEC.interest_e12 * 10**6, "it trades about its mark"
     assert paid.mark_e8
     due = funding_cash(PERPETUAL.contract, -(10**6), paid.mark_e8, paid.rate_e18)
     assert paid.amount_micro == due
