@@ -21,7 +21,8 @@ import pytest
 from engine.cli.kill import run
 from engine.clock import WallClock
 from engine.config import Config, load
-from engine.domain.commands import MANUAL, AnyCommand, Kill, PlaceManual, StartBot
+from engine.domain.bots import BotState
+from engine.domain.commands import MANUAL, AnyCommand, Kill, PlaceManual, StartBot, StopBot
 from engine.domain.commands.signals import Observe
 from engine.domain.commands.trading import Flatten, FollowMarket
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
@@ -315,7 +316,14 @@ async def test_a_bot_buys_spot_and_shorts_as_much_of_the_perpetual(desk: Desk) -
         short = owned(PERP, hedger).position
         assert -short * 6_500_000 // 10**10 in range(220, 250)
         await desk.agree(short)
-        assert "funding" not in " ".join(desk.alerts())
+        await desk.command(StopBot(bot=hedger))
+        rests = desk.engine.bot_runners[hedger].bot
+        await desk.until(lambda: rests.state is BotState.STOPPED, "the bot rests")
+        flat = Flatten(account=ACCOUNT, instrument=PERP, slippage_max=2_000, owner=hedger)
+        assert "is flat" in (await desk.command(flat)).answer
+        await desk.agree(0)
+        assert owned(PAIR, hedger).position == -short
+        assert desk.alerts() == []
 
 
 def _resting(number: int, side: Side) -> Order:
