@@ -209,7 +209,7 @@ def describe(summary: dict[str, Any]) -> str:
         f"unresolved at mid {summary['pnl_unresolved']:+.4f})   "
         f"equity {summary['equity_start']:.2f} → {summary['equity_end']:.2f}",
     ]
-    rows += [*_funding_rows(summary), *_benchmark_rows(summary)]
+    rows += [*_perpetual_rows(summary), *_benchmark_rows(summary)]
     if summary["imported"]:
         rows.insert(
             2, f"read from its import of {summary['imported']}: the hashes were checked then"
@@ -235,11 +235,12 @@ def describe(summary: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def _funding_rows(summary: Mapping[str, object]) -> list[str]:
+def _perpetual_rows(summary: Mapping[str, object]) -> list[str]:
     """Return what funding brought, or that nothing says it; nothing where there is no perpetual."""
     if (found := funding_of(summary)) is None:
         return []
-    return [f"funding {found.amount:+.4f}", found.sentence] if found.stamps else [found.sentence]
+    brought = [f"funding {found.amount:+.4f}"] if found.stamps else []
+    return [*brought, found.sentence, f"liquidations {summary['liquidations']}"]
 
 
 def _benchmark_rows(summary: Mapping[str, Any]) -> list[str]:

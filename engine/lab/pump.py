@@ -87,7 +87,7 @@ class Driver:
         placed: Callable[[PlaceOrder], None],
         filled: Callable[[OrderFilled, int], None],
         seen: Callable[[Event, int], None] = lambda *_: None,
-        moved: Callable[[Event], None] = lambda _: None,
+        moved: Callable[[Event, int], None] = lambda *_: None,
         at_rest: Callable[[], bool] | None = None,
     ) -> None:
         """`at_rest` = whether the venue has nothing of ours; None = books are never passed over."""
@@ -351,7 +351,7 @@ class Driver:
         self.core.venue(event, now_ns)
         if kind in RARE:
             if kind in MOVES:
-                self._moved(event)
+                self._moved(event, now_ns)
             else:
                 self._send(self.gateway.receive(event, now_ns), now_ns)  # type: ignore[arg-type]
 

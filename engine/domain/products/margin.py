@@ -171,15 +171,18 @@ def cum_differences(table: TierTable, stated: Sequence[int]) -> tuple[str, ...]:
     )
 
 
-def maintenance(contract: ContractValue, table: TierTable, size: int, mark_e8: int) -> int:
+def maintenance(
+    contract: ContractValue, table: TierTable, size: int, mark_e8: int, *, fee_ppm: int = 0
+) -> int:
     """Return the margin a position must keep at a mark, rounded up.
 
     Binance: `notional · mmr(tier) − cum(tier)`, the tier by the notional at the mark; OKX: `value ·
     mmr(tier)` flat, the tier by contracts (Binance and OKX help; linear contracts and inverse).
+    `fee_ppm` is the taker's fee that OKX adds to the rate.
     """
     top, bottom = contract.value(size, mark_e8)
     at = table.index(abs(size)) if table.measure is Measure.SIZE else table.index(top, bottom)
-    due = top * table.tiers[at].maintenance_ppm - table.cum_ppm[at] * bottom
+    due = top * (table.tiers[at].maintenance_ppm + fee_ppm) - table.cum_ppm[at] * bottom
     return ceil_div(due, bottom * PPM)
 
 
@@ -216,12 +219,13 @@ def unrealised(contract: ContractValue, held: Exposure, mark_e8: int) -> int:
     return (gain if (held.size > 0) != contract.inverse else -gain) // bottom
 
 
-def liquidated(balance: int, due: int) -> bool:
+def liquidated(balance: int, due: int, measure: Measure = Measure.VALUE) -> bool:
     """Say whether a venue takes over: the margin balance is below the maintenance margin.
 
-    OKX takes over at equal, and adds the taker's fee to what is due (margin ratio ≤ 100 %).
+    OKX (tiers by size) takes over at equal, and adds the taker's fee to what is due (margin ratio ≤
+    100 %).
     """
-    return balance < due
+    return balance < due or (balance == due and measure is Measure.SIZE)
 
 
 def liquidation_price(

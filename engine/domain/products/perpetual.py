@@ -29,6 +29,9 @@ class MarginTerms(msgspec.Struct, frozen=True, gc=False):
     """Value of a position by the margin it takes, as it is set at the venue."""
     tiers: TierTable
     """Maintenance, by the venue's own table."""
+    isolated: bool = False
+    """True = its own margin alone backs a position; False = all cash of the currency does (cross),
+    together with the other positions of which this is so."""
 
 
 class PerpetualContract(Linear, frozen=True, gc=False):

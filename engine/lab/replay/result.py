@@ -94,6 +94,8 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     fills_unknown: int = 0
     fees_micro: int = 0
     funding: FundingResult = msgspec.field(default_factory=FundingResult)
+    liquidations: int = 0
+    """Positions that the venue closed."""
     equity_start_micro: int = 0
     equity_end_micro: int = 0
     currency: str = ""
@@ -150,6 +152,7 @@ def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
 def _traded(result: ReplayResult) -> dict[str, object]:
     names = (
         "evaluations", "orders", "cancels", "fills", "fills_inferred", "fills_unknown", "currency",
+        "liquidations",
         "residuals", "denials", "alerts", "bot_errors", "digest",
     )  # fmt: skip
     return {name: getattr(result, name) for name in names} | {

@@ -29,7 +29,7 @@ from engine.domain.fills import SizeSource
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.losses import yes_space
 from engine.domain.money import MICRO
-from engine.domain.perpetual_events import FundingPaid, FundingSettled
+from engine.domain.perpetual_events import FundingPaid, FundingSettled, PositionLiquidated
 from engine.domain.settings import GatewaySettings, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor, ExecutorSettings
@@ -383,11 +383,24 @@ class Replay:
                 _, over = self._closed.pop(0)
                 self._forget(over, now_ns)
 
-    def _moved(self, event: Event) -> None:
+    def _moved(self, event: Event, now_ns: int) -> None:
         """Count what the venue paid or took by itself."""
+        result = self.result
         if isinstance(event, FundingPaid):
-            self.result.funding.paid_micro += event.amount_micro
-            self.result.markets[event.instrument].funding_micro += event.amount_micro
+            result.funding.paid_micro += event.amount_micro
+            result.markets[event.instrument].funding_micro += event.amount_micro
+        elif isinstance(event, PositionLiquidated) and event.size:
+            result.liquidations += 1
+            terms = self._executor.ledger.state.instruments[event.instrument]
+            size = abs(event.size) / 10**terms.size_decimals
+            result.round_trips.on_fill(
+                event.instrument,
+                bought=event.size < 0,
+                price=abs(event.value_micro) / MICRO / size,
+                size=size,
+                fee=event.fee_micro / MICRO,
+                now_ns=now_ns,
+            )
 
     def _forget(self, instrument: InstrumentId, now_ns: int) -> None:
         """Drop a market that is over; the executor keeps what it still holds, at its last mark."""

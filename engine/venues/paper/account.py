@@ -5,8 +5,7 @@ fill, exactly as `Instrument.cost_micro` and `proceeds_micro` do (the divisor is
 
 Binary and spot: a BUY spends free cash, a SELL needs settled tokens (law E). Perpetual: either side
 opens, what it opens is backed by its margin (its value by the leverage), and a fill moves what it
-closed and its fee as cash, never its value. Funding moves cash: see `margin`. Liquidation is not
-modelled.
+closed and its fee as cash, never its value. `margin` has funding and liquidation.
 """
 
 from __future__ import annotations
@@ -236,6 +235,10 @@ class LegFunds:
         wallet.cash += position.apply_fill(size, flow).realised - fee_micro
         holding.settled = position.size
         self.restore(position.cost)
+
+    def close(self, value: int) -> None:
+        """Have the venue close the whole position for its signed value, without a fee."""
+        self._trade(-self.holding.settled, -value, 0)
 
     def restore(self, cost: int) -> None:
         """Take what the position was opened for, and block its margin."""

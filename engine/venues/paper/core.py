@@ -56,7 +56,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import CancelReason, Order, OrderId, OrderState, OrderType, RejectReason
-from engine.domain.perpetual_events import FundingSettled
+from engine.domain.perpetual_events import FundingSettled, MarkPriced
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Prepared, Reply, Request, VenueOutput
 from engine.runtime import refusals
@@ -389,7 +389,8 @@ class PaperVenue:
             InstrumentResolved: self._resolved,
             BookDistrusted: self._distrusted,
             FeedLost: self._distrusted,
-            FundingSettled: lambda event, now: self._report(self._margin.fund(event), now),
+            FundingSettled: lambda event, now: self._report(self._margin.fund(event, now), now),
+            MarkPriced: lambda event, now: self._report(self._margin.mark(event, now), now),
         }
         self._handlers: dict[PaperDue, Callable[[Any, int], None]] = {
             PaperDue.ARRIVES: self._arrive,

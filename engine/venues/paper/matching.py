@@ -51,7 +51,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState, Liquidity, SizeSource
 from engine.domain.instruments import AccountId, Instrument, InstrumentId, Side
 from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderReport, OrderState
-from engine.domain.perpetual_events import FundingPaid
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.binary import pays_micro
 from engine.errors import BrokenInvariant
 from engine.venues.paper.account import LegFunds, Wallet
@@ -150,6 +150,7 @@ class Matching:
         self.redemptions: deque[TokensRedeemed] = deque(maxlen=REDEMPTIONS_MAX)
         self.conversions: deque[PairsConverted] = deque(maxlen=REDEMPTIONS_MAX)
         self.fundings: deque[FundingPaid] = deque(maxlen=REDEMPTIONS_MAX)
+        self.liquidations: deque[PositionLiquidated] = deque(maxlen=REDEMPTIONS_MAX)
 
     def identity(self, order: OrderId) -> Identity:
         """Return the venue's name of an order: f(account, id), nothing else."""
@@ -486,6 +487,7 @@ class Matching:
             redemptions=tuple(one for one in self.redemptions if one.at_ns >= since_ns),
             conversions=tuple(one for one in self.conversions if one.at_ns >= since_ns),
             fundings=tuple(one for one in self.fundings if one.stamp_ns >= since_ns),
+            liquidations=tuple(one for one in self.liquidations if one.at_ns >= since_ns),
         )
 
     def _report(self, resting: QueuedOrder) -> OrderReport:

@@ -41,15 +41,19 @@ S = 1_000_000_000
 class Flipper(SmaCross):
     """Long, short and flat in turn, ten bars each."""
 
+    period_s, sizes, beyond = 600, (5.0, -7.0, 0.0), 50
+
     def evaluate(self, context: Context, now_ns: int) -> Evaluation:
         made = super().evaluate(context, now_ns)
-        wanted = (5, -7, 0)[now_ns // (600 * S) % 3] * 10**context.view.instrument.size_decimals
+        unit = 10**context.view.instrument.size_decimals
+        wanted = round(self.sizes[now_ns // (self.period_s * S) % 3] * unit)
         bid, ask = context.view.best_bid, context.view.best_ask
         if bid is None or ask is None:
             return made
         target = Target(
             bot=made.decision.bot, instrument=context.view.instrument.id, position=wanted,
-            limit_price=bid - 50 if wanted < context.inventory.position else ask + 50,
+            limit_price=bid - self.beyond if wanted < context.inventory.position
+            else ask + self.beyond,
             urgency=Urgency.CROSS, valid_until_ns=now_ns + 120 * S, decision=context.decision,
         )  # fmt: skip
         return replace(made, intents=(target,))
