@@ -161,7 +161,7 @@ def main() -> None:
 
 # -- Limits of an account: how much of each is used by whom, and the form that edits them --
 
-SECOND_MS = 1_000
+SECOND_MS, BPS_PERCENT = 1_000, 100
 PERCENT, AMOUNT = "% of day start", "amount"
 NEAR = 0.7
 SUBJECTS_MAX = 3
@@ -229,13 +229,11 @@ def _amount(value: int, use: Row) -> str:
 def shown(name: str, value: Limit | int) -> str:
     """Return the limit `name` as a person reads it, an age in the seconds its form takes."""
     if not isinstance(value, Limit):
-        return seconds(value / SECOND_MS) if _is_age(name) else f"{value:,}"
+        unit = LIMITS[name].unit
+        if unit is Unit.BPS:
+            return f"{value / BPS_PERCENT:g} %"
+        return seconds(value / SECOND_MS) if unit is Unit.NS else f"{value:,}"
     return f"{value.absolute:,g}" if value.percent is None else f"{value.percent:g} %"
-
-
-def _is_age(name: str) -> bool:
-    """Say whether a limit is saved in ms, shown and typed in seconds."""
-    return LIMITS[name].unit is Unit.NS
 
 
 def seconds(value: float) -> str:
@@ -262,17 +260,19 @@ def form(account: str, limits: RiskLimits) -> Mapping[str, object] | None:
 def _field(label: str, name: str, value: Limit | int, key: str) -> dict[str, float | None] | int:
     if isinstance(value, Limit):
         return _limit(label, value, key)
-    if _is_age(name):
-        return _age(label, value, key)
+    if unit := TYPED.get(LIMITS[name].unit):
+        return _scaled(f"{label}, {unit[0]}", value, key, unit[1])
     return int(st.number_input(label, value=value, step=1, key=key))
 
 
-def _age(label: str, value_ms: int, key: str) -> int:
-    """Return an age that was typed in seconds, in whole ms."""
-    typed = st.number_input(
-        f"{label}, seconds", value=value_ms / SECOND_MS, step=1.0, key=key, format="%g"
-    )
-    return round(float(typed) * SECOND_MS)
+TYPED = {Unit.NS: ("seconds", SECOND_MS), Unit.BPS: ("% of the mark", BPS_PERCENT)}
+"""How a limit of a unit is typed, and how many of what is saved that is: ms and basis points."""
+
+
+def _scaled(label: str, value: int, key: str, factor: int) -> int:
+    """Return what was typed in a larger unit, in whole ones of what is saved."""
+    typed = st.number_input(label, value=value / factor, step=1.0, key=key, format="%g")
+    return round(float(typed) * factor)
 
 
 def _limit(label: str, value: Limit, key: str) -> dict[str, float | None]:

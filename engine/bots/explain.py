@@ -197,8 +197,8 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
     mark = executor.mark(last.instrument)
     proof_ns = None if mark is None else mark.proof_ns
     age_ns = 0 if proof_ns is None else now_ns - proof_ns
+    value_max = limits.order_value_max.micro(anchor)
     amounts = (
-        (R.ORDER_TOO_LARGE, value, limits.order_value_max.micro(anchor)),
         (R.EXPOSURE_INSTRUMENT, risk.micro, limits.exposure_instrument_max.micro(anchor)),
         (R.EXPOSURE_MARKET, risk.market_sum.worst_micro, limits.exposure_market_max.micro(anchor)),
         (R.EXPOSURE_BOT, exposure.bot_micro(last.bot), gate.bot_max_micro(last.bot)),
@@ -211,6 +211,8 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
         Rule(R.STALE_DATA, Verdict.PASSED, age_ns, limits.data_age_ms_max * MS, Unit.NS),
         Rule(R.OPEN_ORDERS, Verdict.PASSED, live, limits.open_orders_max, Unit.COUNT),
         Rule(R.ORDER_TOO_SMALL, Verdict.PASSED, small, instrument.size_min, Unit.SIZE),
+        Rule(R.ORDER_TOO_LARGE, Verdict.PASSED, value, value_max, Unit.MICRO),
+        Rule(R.LIQUIDATION_BUFFER, Verdict.PASSED, 0, 0, Unit.NONE),
         *(Rule(name, Verdict.PASSED, used, limit, Unit.MICRO) for name, used, limit in amounts),
     ]
 

@@ -21,6 +21,7 @@ from engine.domain.events import (
 )
 from engine.domain.inputs import AnyInput
 from engine.domain.instruments import InstrumentId
+from engine.domain.perpetual_events import MarkPriced
 
 AT_ONCE = 8
 """Cells that a live desk evaluates in one turn, some 100 µs each; the others have the next turns,
@@ -48,6 +49,7 @@ PASSED_ON = (
     BookDistrusted,
     FeedLost,
     FeedRestored,
+    MarkPriced,
 )
 """Market events the executor acts on itself; books reach it as `BookMarked`."""
 

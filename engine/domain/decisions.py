@@ -107,6 +107,8 @@ class Unit(StrEnum):
     COUNT = "count"
     SIZE = "size"
     """Size increments of the instrument."""
+    BPS = "bps"
+    """Basis points of a price."""
     NS = "ns"
 
 

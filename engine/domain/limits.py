@@ -29,7 +29,8 @@ class LimitRow(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     group: LimitGroup
     unit: Unit
-    """MICRO = an amount or a part of the day's starting equity; NS = an age, kept in ms."""
+    """MICRO = an amount or a part of the day's starting equity; NS = an age, kept in ms; BPS = a
+    part of a price, kept in basis points."""
     reason: str = ""
     """Name of the reason an order is denied by it; empty = it denies none."""
     sentence: str = ""
@@ -130,6 +131,15 @@ _ROWS = (
         unit=Unit.MICRO,
         reason="order_too_small",
         sentence="The order is below the venue's minimum size or the minimum value.",
+        per_order=True,
+    ),
+    LimitRow(
+        name="liquidation_buffer_min",
+        title="Least distance to liquidation",
+        group=_ORDERS,
+        unit=Unit.BPS,
+        reason="liquidation_buffer",
+        sentence="After it the mark is nearer to liquidation than the limit, or is not known.",
         per_order=True,
     ),
     LimitRow(

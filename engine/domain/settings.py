@@ -71,6 +71,9 @@ class RiskLimits(Settings):
     """Fall from the peak equity that stops the account."""
     kill_drawdown_max: Limit = _percent(20)
     """Fall from the peak equity that sets the KILL latch."""
+    liquidation_buffer_min: int = Field(500, ge=0, le=9_900)
+    """How far the mark of a perpetual must stay from liquidation after an order that adds to a
+    position, in basis points of the mark; 0 = any distance."""
     data_age_ms_max: int = Field(10_000, ge=1, le=3_600_000)
     """Oldest accepted proof of a book."""
     mark_age_ms_max: int = Field(600_000, ge=1, le=86_400_000)

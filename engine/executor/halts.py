@@ -32,6 +32,7 @@ from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
 from engine.domain.money import money_text
 from engine.domain.orders import OrderId
+from engine.domain.perpetual_events import MarkPriced
 from engine.executor.fills import unmarked
 from engine.executor.orders import InstrumentState, OrderTable
 from engine.executor.outbox import EffectOutbox
@@ -39,6 +40,7 @@ from engine.executor.planner import ends_soon
 from engine.executor.proof import AccountQuestion, Questions, ZeroProofs
 from engine.executor.settings import MS, ExecutorSettings
 from engine.risk.gate import DAY_NS, Breakers
+from engine.risk.liquidation import SidedOrder
 from engine.risk.reasons import MEANINGS, DenyReason
 
 _BLIND = ResidualReason.BLIND
@@ -253,11 +255,14 @@ class Markets:
         self._contradiction = contradiction
         self._paid_out = resolved
         self.marks: dict[InstrumentId, BookMarked] = {}
+        buffers = table.exposure.buffers
+        buffers.read(lambda: table.ledger.state, self._may_fill, self._proven_ns)
 
     def handlers(self) -> dict[type, Callable[[Any, int], None]]:
         """Return who takes which event."""
         return {
             BookMarked: self.marked,
+            MarkPriced: self._priced,
             BookDistrusted: self._distrusted,
             FeedLost: self._feed_lost,
             InstrumentClosed: self._closed,
@@ -280,6 +285,22 @@ class Markets:
             table.dirty[key] = True
         else:
             table.dirty.setdefault(key, False)
+
+    def _may_fill(self, key: InstrumentId) -> list[SidedOrder]:
+        """Return what of an instrument's orders may still fill."""
+        entry = self._table.instruments.get(key)
+        return [
+            SidedOrder(known.remaining if known.bid else -known.remaining, known.order.price)
+            for known in (entry.working.values() if entry is not None else ())
+        ]
+
+    def _proven_ns(self, key: InstrumentId) -> int | None:
+        mark = self.marks.get(key)
+        return None if mark is None else mark.proof_ns
+
+    def _priced(self, event: MarkPriced, now_ns: int) -> None:
+        """Take the venue's own mark of a perpetual: risk counts its liquidation by it."""
+        self._table.exposure.buffers.marked(event.instrument, event.mark_e8, now_ns)
 
     def _distrusted(self, event: BookDistrusted, now_ns: int) -> None:
         del now_ns

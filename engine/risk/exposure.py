@@ -27,6 +27,8 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
 from engine.domain.products.product import HeldLeg
 from engine.errors import BrokenInvariant
+from engine.risk.liquidation import Buffers
+from engine.risk.reasons import Numbers
 
 INSTRUMENTS_MAX = 20_000
 ORDERS_PER_INSTRUMENT_MAX = 10_000
@@ -257,6 +259,34 @@ class InstrumentRisk(Worst):
         self.market_sum = market_sum
         self.orders: dict[OrderId, int] = {}
 
+    def near(self, order: Order, size: int) -> Numbers:
+        """Return how near liquidation would be after an order of a size; none = never too near."""
+        del order, size
+        return ()
+
+
+class SignedRisk(InstrumentRisk):
+    """Of what may be held short against margin: an order too near to liquidation has no bound."""
+
+    __slots__ = ("buffers",)
+
+    def __init__(self, instrument: Instrument, market_sum: MarketRisk, buffers: Buffers) -> None:
+        super().__init__(instrument, market_sum)
+        self.buffers = buffers
+
+    def would_be_micro(self, leg: Leg, side: Side, price: int, size: int, post_only: bool) -> int:
+        """Return the exposure if this order were live too; NO_BOUND = liquidation is too near."""
+        if self.buffers.too_near(self.instrument, side, price, size):
+            return NO_BOUND
+        return super().would_be_micro(leg, side, price, size, post_only)
+
+    def near(self, order: Order, size: int) -> Numbers:
+        return self.buffers.too_near(self.instrument, order.side, order.price, size)
+
+
+NO_BOUND = 1 << 62
+"""More than any limit of exposure."""
+
 
 class Risks(dict[InstrumentId, InstrumentRisk]):
     """Instruments by name. One that was never listed must not be taken for one without risk."""
@@ -285,6 +315,8 @@ class ExposureBook:
         self._bots: dict[BotId, Sum] = {}
         self.capital_micro: dict[BotId, int] = {}
         """What each bot may risk at most, given by who admits it; absent = no bound of its own."""
+        self.buffers = Buffers()
+        """Marks and liquidation prices of what may be held short, given by the executor."""
         self.account = Sum()
         """The whole account's sum, for reading."""
 
@@ -314,7 +346,12 @@ class ExposureBook:
                     f"more than {INSTRUMENTS_MAX} instruments in the exposure book: forget old ones"
                 )
             market = self._market(instrument)
-            risk = self.risks[instrument.id] = InstrumentRisk(instrument, market)
+            signed = instrument.product.signed
+            risk = self.risks[instrument.id] = (
+                SignedRisk(instrument, market, self.buffers)
+                if signed
+                else InstrumentRisk(instrument, market)
+            )
             market.risks[instrument.id] = risk
             return
         known = risk.instrument
@@ -408,6 +445,7 @@ class ExposureBook:
         for part in risk.owners.values():
             part.total.micro -= part.micro
         del self.risks[instrument]
+        self.buffers.forget(instrument)
         risk.market_sum.risks.pop(instrument, None)
         self._drop_market(risk.instrument.exposure_key)
 

@@ -18,7 +18,7 @@ from engine.domain.orders import Order
 from engine.domain.settings import Limit, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
 from engine.risk.exposure import ExposureBook, InstrumentRisk, Worst
-from engine.risk.reasons import MEANINGS, DenyReason
+from engine.risk.reasons import MEANINGS, DenyReason, Numbers
 
 __all__ = ["MEANINGS", "Allowed", "Breakers", "Denied", "DenyReason", "RiskGate"]
 
@@ -349,7 +349,6 @@ class Breakers:
 
 # -- What the gate answers -------------------------------------------------------------------------
 
-Numbers = tuple[tuple[str, int], ...]
 Reduces = Callable[[Order], int]
 
 
@@ -419,6 +418,7 @@ class RiskGate:
         self.age_ns_max = limits.data_age_ms_max * 1_000_000
         self.mark_age_ns_max = limits.mark_age_ms_max * 1_000_000
         """The oldest proof of a book that is believed, and the oldest mark of a holding."""
+        self._exposure.buffers.limit(limits.liquidation_buffer_min, self.mark_age_ns_max)
         self._orders_max = limits.open_orders_max
         self._value_min = limits.order_value_min.micro(anchor)
         self._value_max = limits.order_value_max.micro(anchor)
@@ -523,7 +523,8 @@ class RiskGate:
         ]
         fits = min(most)
         if self._legal(order, risk, fits):
-            return Allowed(fits)
+            near = risk.near(order, fits)
+            return Denied(DenyReason.LIQUIDATION_BUFFER, near) if near else Allowed(fits)
         for (reason, _, _), fits in zip(levels, most, strict=True):
             if not self._legal(order, risk, fits):
                 return Denied(reason, self._exposure_numbers(order, risk, levels, fits))

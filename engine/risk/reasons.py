@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from engine.domain.limits import LIMITS
 
+Numbers = tuple[tuple[str, int], ...]
+"""What was looked at, by name."""
+
 
 class DenyReason(StrEnum):
     """Why an order was not permitted, in the order the gate looks."""
@@ -18,6 +21,7 @@ class DenyReason(StrEnum):
     OPEN_ORDERS = "open_orders"
     ORDER_TOO_SMALL = "order_too_small"
     ORDER_TOO_LARGE = "order_too_large"
+    LIQUIDATION_BUFFER = "liquidation_buffer"
     EXPOSURE_INSTRUMENT = "exposure_instrument"
     EXPOSURE_MARKET = "exposure_market"
     EXPOSURE_BOT = "exposure_bot"

@@ -16,6 +16,7 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import MANUAL, BotId, InstrumentId, Kind, Leg, Side
 from engine.domain.intents import Target, Urgency
 from engine.domain.orders import OrderId
+from engine.domain.perpetual_events import MarkPriced
 from engine.domain.products.margin import MarginTier, Measure, tier_table
 from engine.domain.products.perpetual import MarginTerms
 from engine.domain.settings import Limit
@@ -174,7 +175,20 @@ def want(rig: Rig, position: int, limit: int) -> list[Any]:
         bot=BOT, instrument=PERPETUAL.id, position=position, limit_price=limit,
         urgency=Urgency.CROSS, valid_until_ns=rig.now + 10**12,
     )  # fmt: skip
+    at = 7_000_000 * 10**8 // PERPETUAL.price_unit
+    rig.feed(MarkPriced(instrument=PERPETUAL.id, mark_e8=at))
     return orders(rig.feed(mark(rig, 6_999_900, 7_000_100), target))
+
+
+def test_a_target_is_denied_while_the_mark_is_not_known(desk: Rig) -> None:
+    target = Target(
+        bot=BOT, instrument=PERPETUAL.id, position=-1_000, limit_price=6_990_000,
+        urgency=Urgency.CROSS, valid_until_ns=desk.now + 10**12,
+    )  # fmt: skip
+    assert orders(desk.feed(mark(desk, 6_999_900, 7_000_100), target)) == []
+    assert [*desk.executor.planning.denials] == ["liquidation_buffer"]
+    desk.feed(MarkPriced(instrument=PERPETUAL.id, mark_e8=70_000 * 10**8))
+    assert len(orders(desk.feed(mark(desk, 6_999_900, 7_000_100), target))) == 1
 
 
 def filled(rig: Rig, order: Any, price: int) -> None:

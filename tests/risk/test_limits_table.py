@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from engine.domain.events import BookMarked
 from engine.domain.instruments import (
@@ -22,8 +23,11 @@ from engine.domain.instruments import (
     Side,
 )
 from engine.domain.orders import Order, OrderId
+from engine.domain.products.margin import MarginTier, Measure, tier_table
+from engine.domain.products.perpetual import MarginTerms
 from engine.domain.settings import Limit, RiskLimits
 from engine.executor.fills import Holding, exit_value_micro
+from engine.executor.ledger import Ledger
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Allowed, Breakers, Denied, DenyReason, RiskGate
 
@@ -53,6 +57,15 @@ def instrument(name: str, market: str = "") -> Instrument:
     )
 
 
+P1 = replace(
+    instrument("v:perpetual"),
+    kind=Kind.PERPETUAL,
+    margin=MarginTerms(
+        leverage=10,
+        tiers=tier_table(Measure.VALUE, [MarginTier(0, 10**15, 5_000, 20)]),
+        isolated=True,
+    ),
+)
 M1, M2, M3 = instrument("v:1", "event"), instrument("v:2", "event"), instrument("v:3")
 
 
@@ -68,8 +81,10 @@ class Desk:
 
     def _build(self) -> None:
         self.exposure = ExposureBook()
-        for known in (M1, M2, M3):
+        for known in (M1, M2, M3, P1):
             self.exposure.listed(known)
+        ledger = Ledger(currency="USD")
+        self.exposure.buffers.read(lambda: ledger.state, lambda _: (), lambda _: NOW)
         for tell in self.told:
             tell(self.exposure)
         self.gate = RiskGate(limits=self.limits, breakers=self.breakers, exposure=self.exposure)
@@ -166,6 +181,15 @@ def marked(desk: Desk, age_ms: int) -> Any:
     return desk.ask()
 
 
+def bought(desk: Desk, mark_e8: int) -> Any:
+    """Buy 100 of a perpetual at 0.4, isolated: 40 for a margin of 4, due is 0.5 % of its value.
+
+    It is liquidated at (40 − 4) / (100 · 0.995) = 0.36180905, rounded up.
+    """
+    desk.exposure.buffers.marked(P1.id, mark_e8, NOW)
+    return desk.ask(instrument=P1.id, leg=Leg.BASE)
+
+
 TABLE = [
     Row(
         limit="order_value_min",
@@ -213,6 +237,13 @@ TABLE = [
         just_under=lambda desk: fallen(desk, 200_000_000),
         just_over=lambda desk: fallen(desk, 200_000_001),
         answer=DenyReason.LATCHED,
+    ),
+    Row(
+        limit="liquidation_buffer_min",
+        value=500,
+        just_under=lambda desk: bought(desk, 38_085_164),
+        just_over=lambda desk: bought(desk, 38_085_163),
+        answer=DenyReason.LIQUIDATION_BUFFER,
     ),
     Row(
         limit="data_age_ms_max",

@@ -319,6 +319,7 @@ class PlanVerifier:
                 basket=basket,
                 first=plan.places[0].order if plan.places else 0,
                 ahead=_ahead_of(plan),
+                denied=plan.denied,
                 echo=echo,
             )
         parts = {(one.instrument, one.bot) for basket in baskets for one in basket.targets}

@@ -24,6 +24,7 @@ from engine.executor.orders import InstrumentIntent, LiveOrder
 from engine.executor.plan import NOTHING_AHEAD, Ahead
 from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import SILENCE
+from engine.risk.reasons import Numbers
 
 DIFFERS_MAX = 100
 _QUESTIONS = fx.QueryOpenOrders | fx.QueryFills | fx.QueryBalances | fx.QueryRedemptions
@@ -43,6 +44,8 @@ class PlanInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Number of its first order; a basket that came to nothing before it took some. 0 = none."""
     ahead: Ahead = NOTHING_AHEAD
     """What other owners, who go first, wanted or had resting there."""
+    denied: Numbers = ()
+    """What risk looked at when it said no: marks of perpetuals are in no journal."""
     echo: bool = False
     """Its cancels came of the venue's answers alone: whatever was planned, it asked for nothing."""
 
@@ -182,6 +185,7 @@ class VerifyingExecutor(Executor):
     def _set_inputs(self, one: PlanInputs, now_ns: int) -> None:
         if one.mark is not None:
             self.receive(one.mark, now_ns)
+        self._gate.exposure.buffers.repeat(one.instrument, one.denied)
         entry = self._table.instruments[one.instrument]
         entry.touched()
         slot = entry.slot(one.owner)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Self
 
@@ -388,6 +389,13 @@ def _ignored(decision: Decision) -> None:
     """Keep no record of the decision: it was switched off."""
 
 
+def _basis_points(name: str, percent: str) -> int:
+    try:
+        return round(Decimal(percent) * 100)
+    except InvalidOperation:
+        raise ConfigError(f"limit {name}: {percent!r} is no number") from None
+
+
 def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
     """Return the risk limits with these changes. Raises ConfigError naming the field."""
     values: dict[str, object] = {"mark_age_ms_max": REPLAY_MARK_AGE_MS}
@@ -395,7 +403,9 @@ def limits_of(pairs: Mapping[str, str]) -> RiskLimits:
         if name not in LIMITS:
             known = ", ".join(LIMITS)
             raise ConfigError(f"there is no limit {name!r}; known: {known}")
-        if text.endswith("%"):
+        if text.endswith("%") and LIMITS[name].unit is Unit.BPS:
+            values[name] = _basis_points(name, text[:-1])
+        elif text.endswith("%"):
             values[name] = {"percent": text[:-1]}
         elif LIMITS[name].unit is not Unit.MICRO:
             values[name] = text

@@ -118,6 +118,12 @@ def test_it_has_cash_funding_and_one_digest(tmp_path: Path) -> None:
     assert played(path)[0].digest == result.digest
 
 
+def test_without_a_mark_nothing_is_opened_and_the_limit_says_so(tmp_path: Path) -> None:
+    told = [(at, one) for at, one in day(TERMS) if not isinstance(one, MarkPriced)]
+    result, _ = played(recorded(tmp_path / "day", told))
+    assert (result.fills, [*result.denials]) == (0, ["liquidation_buffer"])
+
+
 def test_what_falls_below_its_maintenance_is_liquidated_and_the_books_agree(tmp_path: Path) -> None:
     told = day(TERMS)
     at = next(n for n, (at_ns, _) in enumerate(told) if at_ns >= BEGIN + 150 * S)
