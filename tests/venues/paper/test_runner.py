@@ -35,6 +35,10 @@ from engine.domain.instruments import (
 )
 from engine.domain.intents import Target, Urgency
 from engine.domain.orders import CancelReason, Order, OrderId
+from engine.domain.perpetual_events import FundingSettled, MarkPriced
+from engine.domain.products.funding import HOUR_NS
+from engine.domain.products.margin import MarginTier, Measure, tier_table
+from engine.domain.products.perpetual import MarginTerms
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BrokenInvariant
 from engine.executor.executor import Executor
@@ -203,6 +207,86 @@ def test_print_fills_and_a_crash_loses_the_session_but_nothing_else(tmp_path: Pa
     assert lost == [CancelReason.SESSION_LOST]
     fills = [one.fill for one in events if isinstance(one, OrderFilled)]
     assert len(set(fills)) == len(fills) == 2
+
+
+# -- a perpetual -----------------------------------------------------------------------------------
+
+SWAP = Instrument(
+    id=InstrumentId("demo:SWAP"), kind=Kind.PERPETUAL, currency="pUSD", price_decimals=2,
+    size_decimals=6, tick=1, lot=1,
+    margin=MarginTerms(
+        leverage=5, tiers=tier_table(Measure.VALUE, [MarginTier(0, 10**15, 10_000, 20)])
+    ),
+)  # fmt: skip
+
+
+def funded(desk: Desk, hour: int) -> None:
+    """Settle a rate of 1 % at a mark of 40.00."""
+    desk.market(
+        FundingSettled(
+            instrument=SWAP.id, stamp_ns=hour * HOUR_NS, rate_e18=10**16, mark_e8=40 * 10**8
+        )
+    )
+
+
+def marked(desk: Desk, price: int) -> None:
+    touch = ((4_000, 100 * SHARE),)
+    desk.market(
+        MarkPriced(instrument=SWAP.id, mark_e8=price * 10**8),
+        BookReplaced(instrument=SWAP.id, bids=touch, asks=((4_001, 100 * SHARE),)),
+    )
+
+
+def test_a_short_is_funded_once_a_stamp_over_a_crash_and_liquidated_as_the_ledger_books_it(
+    tmp_path: Path,
+) -> None:
+    async def first_run() -> None:
+        desk = Desk(tmp_path, fresh(), clock)
+        await desk.begin(1, funded=False)
+        now_ns = clock.now_ns()
+        desk.journal.append(ENGINE_WIDE, InstrumentListed(instrument=SWAP), now_ns)
+        desk.market(InstrumentListed(instrument=SWAP))
+        marked(desk, 40)
+        short = Target(
+            bot=BotId("maker"), instrument=SWAP.id, position=-SHARE // 4, limit_price=3_990,
+            urgency=Urgency.CROSS, valid_until_ns=now_ns + 3_600_000 * MS,
+        )  # fmt: skip
+        desk.runner.core.set_target(short, now_ns)
+        desk.runner.settle(now_ns)
+        await desk.pass_ms(500)
+        assert desk.executor.ledger.holding(SWAP.id).position == -SHARE // 4
+        funded(desk, 8)
+        assert desk.executor.ledger.state.cash_settled_micro == 100_100_000
+        await desk.pass_ms(100)
+        desk.journal.close()
+
+    async def second_run() -> None:
+        executor = fresh()
+        recover(tmp_path / "journal.db", {PAPER: executor})
+        desk = Desk(tmp_path, executor, clock)
+        await desk.begin(2, funded=True)
+        desk.market(InstrumentListed(instrument=SWAP))
+        marked(desk, 40)
+        funded(desk, 8)  # a stream that begins anew says the last one again
+        assert executor.ledger.state.cash_settled_micro == 100_100_000
+        funded(desk, 9)
+        assert executor.ledger.state.cash_settled_micro == 100_200_000
+        await desk.pass_ms(65_000)  # the balances are asked for, and agree
+        assert desk.alerts == []
+        # 100.2 and the 10 it was sold for are below 1 % more than what it is worth from 436.44 on.
+        marked(desk, 436)
+        assert executor.ledger.holding(SWAP.id).position == -SHARE // 4
+        marked(desk, 437)
+        assert executor.ledger.holding(SWAP.id).position == 0
+        assert executor.ledger.state.cash_settled_micro == 0
+        await desk.pass_ms(65_000)
+        stops = ["stop_daily_loss", "stop_drawdown", "stop_kill_drawdown"]
+        assert desk.alerts == ["position_liquidated", *stops], "and venue and ledger agree"
+        await desk.close()
+
+    clock = ManualClock(1_000_000_000_000)
+    asyncio.run(first_run())
+    asyncio.run(second_run())
 
 
 def test_order_cut_off_on_its_way_is_gone_with_the_session(tmp_path: Path) -> None:
