@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.domain.products import beside_holding
+from engine.domain.products import beside_holding, funded
 
 COUNT_MIN = 10
 """Fewer traded markets or days than this show nothing, whatever they brought."""
@@ -85,6 +85,9 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
     second: float | None = None
     """The mean of each half, in order of time."""
     fees: float = 0.0
+    funding: float | None = None
+    """What came (+) or was paid at the stamps of a perpetual; None = it is of another product, or
+    its data says no rates."""
     trials: int = 1
     """Sets of parameters of the strategy that were played here, this one among them."""
     hold: float | None = None
@@ -164,6 +167,7 @@ def missing(row: EvidenceRow) -> list[str]:
         "latency": row.latency_ms > 0,
         "a gain in both halves": (row.first or 0.0) > 0 and (row.second or 0.0) > 0,
         "data that began after its rules were fixed": row.began_ns > row.rules_ns,
+        "funding, which its data does not say": not funded(row.product) or row.funding is not None,
     }
     return [name for name, there in wanted.items() if not there]
 

@@ -371,6 +371,7 @@ class EvidenceTrial:
             first=first,
             second=second,
             fees=result.fees_micro / MICRO,
+            funding=result.funding.paid_micro / MICRO if result.funding.stamps else None,
             trials=trials,
             mean_10=mean_10,
             began_ns=stats.first_ns or 0,

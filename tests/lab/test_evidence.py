@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from engine.__main__ import main
 from engine.config import Config
-from engine.domain.evidence import Edge, EvidenceRow, judged, verdict_of
+from engine.domain.evidence import Edge, EvidenceRow, judged, missing, verdict_of
 from engine.domain.instruments import Kind
 from engine.domain.jobs.prove import ProveJob
 from engine.errors import BadInput
@@ -107,7 +107,12 @@ def test_bars_that_were_imported_as_a_perpetual_are_evidence_of_one(tmp_path: Pa
     row = proven(tmp_path, "dca", tmp_path / "data/swap")
     assert (row.product, row.currency, row.quoted) == (Kind.PERPETUAL, "USDT", False)
     assert row.hold is not None
-    assert proven(tmp_path, "dca", path).product == Kind.SPOT
+    assert row.funding is None
+    assert "funding, which its data does not say" in missing(row)
+    assert "funding, which its data does not say" not in missing(replace(row, funding=-1.5))
+    spot = proven(tmp_path, "dca", path)
+    assert spot.product == Kind.SPOT
+    assert "funding, which its data does not say" not in missing(spot)
 
 
 def test_a_recording_of_a_pair_is_evidence_in_its_currency(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "RAW",
     "Product",
     "beside_holding",
+    "funded",
     "opening_price",
     "quoted_in_cents",
 ]
@@ -49,6 +50,11 @@ def opening_price(product: Product, level: int, *, long: bool) -> int:
 def quoted_in_cents(kind: str | None) -> bool:
     """Say whether the prices of a kind are quoted in hundredths of the currency."""
     return kind == Kind.BINARY
+
+
+def funded(kind: str) -> bool:
+    """Say whether who holds a thing of this kind pays or gets funding."""
+    return kind == Kind.PERPETUAL
 
 
 def beside_holding(kind: str) -> bool:
