@@ -136,7 +136,7 @@ class LegFunds:
             if opened:
                 spent += self._backing(self.value_up(at, opened))
                 if side is _BUY or self._signed:
-                    spent += self.instrument.taker_fee_micro(at, part)
+                    spent += self.instrument.taker_fee_micro(at, opened)
         opened = size - closing
         if opened > 0:
             spent += self._backing(self.value_up(price, opened))

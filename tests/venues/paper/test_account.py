@@ -132,6 +132,16 @@ def test_opening_a_perpetual_needs_its_margin_and_fee(side: Side) -> None:
     assert funds.need(resting(SELL, 90, 1), [(10_000, SHARE)]) == 10 * SHARE + 100_000
 
 
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_a_flip_needs_margin_and_fee_of_what_it_opens_alone(side: Side) -> None:
+    """As the desk reserves: what closes gives more back than its fee takes."""
+    funds = perpetual(1_000 * SHARE)
+    trade(funds, SELL if side is BUY else BUY, 10_000, 4)
+    order, opens = resting(side, 100, 6), 2 * SHARE
+    desk = PERPETUAL.opening_micro(10_000, opens, post_only=False)
+    assert funds.need(order, [(10_000, 6 * SHARE)]) == desk == 20 * SHARE + 200_000
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from([BUY, SELL]), st.integers(1, 10**7), st.integers(1, 10**7)),
