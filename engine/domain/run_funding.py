@@ -26,10 +26,10 @@ class RunFunding(msgspec.Struct, frozen=True, kw_only=True):
         """Say which stamps were counted, or that there are none."""
         if not self.stamps:
             return "Funding: not in this data, counted as none."
-        return (
-            f"Funding is part of PnL: {self.stamps:,} stamps from {self.first} to {self.last}; "
-            "none is counted before and behind them."
-        )
+        when = f"1 stamp at {self.first}"
+        if self.stamps > 1:
+            when = f"{self.stamps:,} stamps from {self.first} to {self.last}"
+        return f"Funding is part of PnL: {when}; none is counted before and behind."
 
 
 def funding_of(summary: Mapping[str, object]) -> RunFunding | None:

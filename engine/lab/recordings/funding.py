@@ -2,8 +2,8 @@
 
 A data set of rates says when and how much, and no mark, so a stated law makes it: over bars the
 open of the bar in which the stamp lies, behind a gap's first moment the last close; over trades and
-quotes the last price before the stamp. What comes before the first price is left out and counted: a
-desk that has seen no price holds nothing.
+quotes the last price before the stamp. Rates of before the first price are left out: a desk that
+has seen no price holds nothing.
 """
 
 from __future__ import annotations
@@ -30,9 +30,6 @@ def lacks_funding(found: Dataset) -> list[str]:
     """Return a sentence for what can be played of a perpetual without rates; empty = not such."""
     signed = kind_of(found.instrument) is Kind.PERPETUAL
     return [UNFUNDED] if signed and found.kind is not DataKind.FUNDING else []
-
-
-TOO_EARLY = "rates of funding before the first price"
 
 
 @dataclass(frozen=True)
@@ -116,20 +113,16 @@ class FundedRecording:
     def _settled(self, mark_e8: int) -> Iterator[tuple[int, Event]]:
         """Yield the rate that is due next; none where no price is known."""
         at_ns, rate, rate_type = self._due.popleft()
-        if not mark_e8:
-            self.stats.anomaly(TOO_EARLY)
-            return
-        yield (
-            at_ns,
-            FundingSettled(
+        if mark_e8:
+            settled = FundingSettled(
                 instrument=self.instrument.id,
                 stamp_ns=at_ns,
                 rate_e18=rate,
                 mark_e8=mark_e8,
                 rate_type=rate_type,
                 source=f"{self._rates.name}; mark: {self.priced}",
-            ),
-        )
+            )
+            yield at_ns, settled
 
 
 class FundedBars(FundedRecording):
