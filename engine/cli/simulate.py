@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spot", action="store_true", help="every world has a spot pair, not every eleventh only"
     )
+    parser.add_argument("--perp", action="store_true", help="every world has a perpetual")
     parser.add_argument(
         "--accounts", type=whole(1, ACCOUNTS_MAX), default=2, help="accounts with an engine each"
     )
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         jobs=args.jobs,
         gathers=not args.plain,
         spot=args.spot,
+        perp=args.perp,
     ):
         total.add(outcome)
         if outcome.verdicts and not args.json:
@@ -100,10 +102,17 @@ def outcomes(
     jobs: int = 0,
     gathers: bool = True,
     spot: bool = False,
+    perp: bool = False,
 ) -> Iterator[SimulationOutcome]:
     """Give the outcome of each seed, in order, using as many processes as asked."""
     one = partial(
-        simulate, minutes=minutes, faults=faults, accounts=accounts, gathers=gathers, spot=spot
+        simulate,
+        minutes=minutes,
+        faults=faults,
+        accounts=accounts,
+        gathers=gathers,
+        spot=spot,
+        perp=perp,
     )
     processes = min(jobs or os.cpu_count() or 1, len(seeds))
     if processes == 1:
@@ -157,6 +166,8 @@ def _print_failure(outcome: SimulationOutcome, args: argparse.Namespace) -> None
         options += " --plain"
     if args.spot:
         options += " --spot"
+    if args.perp:
+        options += " --perp"
     print(f"commit {commit(SOURCE)}")
     print(f"again: python -m engine simulate --seed {outcome.seed} {options}\n")
 

@@ -511,8 +511,10 @@ class RiskGate:
 
         What closes a signed position adds no risk at any price: it is allowed by itself.
         """
-        if risk.product.signed and self._legal(order, risk, reducing):
-            return Allowed(reducing)
+        if risk.product.signed:
+            closes = reducing - reducing % risk.instrument.lot
+            if self._legal(order, risk, closes):
+                return Allowed(closes)
         levels = self._levels(order, risk)
         part = risk.owners.get(order.bot) or _nothing(risk)
         most = [

@@ -332,3 +332,20 @@ def test_equity_of_a_short_without_a_price_is_unknown_and_not_judged(desk: Rig) 
     found.feed(mark(found, 6_999_900, 7_000_100))
     assert found.executor.equity_mid_micro(found.now) == 10_000_000
     assert EQUITY not in found.executor.unhealthy
+
+
+def test_what_closes_beyond_a_limit_closes_whole_lots() -> None:
+    """A transfer leaves any size behind: the venue takes multiples of its lot alone."""
+    lots = msgspec.structs.replace(PERPETUAL, lot=100, size_min=100)
+    tight = LIMITS.model_copy(update={"exposure_instrument_max": Limit(absolute=50)})
+    rig = Rig(instruments=(lots,), cash=1_000, limits=tight)
+    (order,) = want(rig, -500, 6_990_000)
+    filled(rig, order, 7_000_000)
+    rig.feed(
+        HoldingTransferred(
+            account=ACCOUNT, instrument=PERPETUAL.id, leg=Leg.BASE, size=37, price=7_000_000,
+            from_owner=BOT, to_owner=MANUAL, who="ann",
+        )
+    )  # fmt: skip
+    (order,) = want(rig, 1_000, 7_010_000)
+    assert (order.side, order.size) == (Side.BUY, 400)

@@ -18,9 +18,10 @@ from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.orders import Order, OrderId
-from engine.domain.perpetual_events import FundingPaid
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
+from engine.lab.simulate.perpetual_facts import PerpetualFacts
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.foreign import TokensCame
 from engine.runtime.services import USER_FEED
@@ -59,7 +60,7 @@ class KnownFacts:
         """What cash its own fills and transfers brought each owner, promised cash included."""
         self._cash = self._promised = 0
         self.deposits = 0
-        self.funding: dict[str, int] = {}
+        self.perpetuals = PerpetualFacts()
         self.shifts = 0
         """By how much anchor and peak moved without being earned: deposits, and tokens that came by
         their worth."""
@@ -107,10 +108,12 @@ class KnownFacts:
                 self._paid(message)
             case ev.PairsConverted():
                 self._converted(message)
-            case ev.RedemptionsListed(redemptions=payments, conversions=conversions):
-                for payment in payments:
+            case ev.RedemptionsListed():
+                for one in (*message.fundings, *message.liquidations):
+                    self._of_the_engine(one)
+                for payment in message.redemptions:
                     self._paid(payment)
-                for conversion in conversions:
+                for conversion in message.conversions:
                     self._converted(conversion)
             case fx.RedeemTokens() | fx.MergePairs() | fx.SplitCash() | fx.ApproveTrading():
                 self.operations[message.operation] = message
@@ -145,8 +148,12 @@ class KnownFacts:
                 else:
                     self.deposits += amount
                     self.shifts += amount
-            case FundingPaid(amount_micro=amount, name=name):
-                self.funding.setdefault(name, amount)
+            case FundingPaid():
+                terms = self.instruments.get(message.instrument)
+                if self.perpetuals.take_funding(message, terms):
+                    self._cash += message.amount_micro
+            case PositionLiquidated(instrument=key) if key in self.instruments:
+                self._liquidated(message)
             case fx.KeepBudget(breakers=breakers):
                 self._budget(msgspec.json.decode(breakers))
             case ev.HoldingTransferred():
@@ -185,7 +192,9 @@ class KnownFacts:
         value = fill.price * fill.size // self.instruments[order.instrument].value_divisor
         brought = value - fill.fee_micro if order.side is Side.SELL else -value - fill.fee_micro
         self._flow(order.bot, order.instrument, sign * brought)
-        if order.side is Side.SELL:  # what is sold is gone at once
+        if self.signed(order.instrument):
+            self._traded(order, fill, value, brought)
+        elif order.side is Side.SELL:  # what is sold is gone at once
             self._move(order, settled=-sign * fill.size)
             if confirmed:
                 self._cash += sign * (value - fill.fee_micro)
@@ -195,6 +204,29 @@ class KnownFacts:
             size = sign * fill.size
             self._move(order, settled=size) if confirmed else self._move(order, pending=size)
             self._cash -= sign * (value + fill.fee_micro)
+
+    def signed(self, key: InstrumentId) -> bool:
+        """Say whether an instrument is held long or short."""
+        return self.instruments[key].product.signed
+
+    def _traded(self, order: Order, fill: ev.OrderFilled, value: int, brought: int) -> None:
+        """Count a fill of a perpetual, which is final: cash as if it were paid for."""
+        side = 1 if order.side is Side.BUY else -1
+        self._move(order, settled=side * fill.size)
+        self._cash += brought
+        self.perpetuals.fills += 1
+        self.perpetuals.take_trade(order.bot, order.instrument, side * fill.size, side * value)
+
+    def _liquidated(self, taken: PositionLiquidated) -> None:
+        """Count what the venue closed, each owner's part of it, and what it kept."""
+        key = taken.instrument
+        leg = self._legs(key)[0]
+        for part in self.perpetuals.take_liquidation(taken) or ():
+            before = self._tokens.get((key, leg), (0, 0))
+            self._tokens[key, leg] = (before[0] - part.size, before[1])
+            self._own((part.owner, key, leg), -part.size)
+            self._flow(part.owner, key, part.value_micro - part.fee_micro)
+            self._cash += part.value_micro - part.fee_micro
 
     def _move(self, of: Order, settled: int = 0, pending: int = 0) -> None:
         before = self._tokens.get((of.instrument, of.leg), (0, 0))
@@ -250,9 +282,14 @@ class KnownFacts:
     def _transferred(self, given: ev.HoldingTransferred) -> None:
         key, leg = given.instrument, given.leg
         value = given.price * given.size // self.instruments[key].value_divisor
-        for owner, sign in ((given.from_owner, -1), (given.to_owner, 1)):
+        gives = 1  # of a short it is the short that is given
+        if self.signed(key):
+            gives = 1 if self.perpetuals.held(given.from_owner, key).size > 0 else -1
+        for owner, sign in ((given.from_owner, -gives), (given.to_owner, gives)):
             self._own((owner, key, leg), sign * given.size)
             self._flow(owner, key, -sign * value)
+            if self.signed(key):
+                self.perpetuals.give(owner, key, sign * given.size, sign * value)
 
     def _converted(self, fact: ev.PairsConverted) -> None:
         if fact.instrument in self.instruments:
@@ -287,9 +324,11 @@ class KnownFacts:
     def _legs(self, key: InstrumentId) -> tuple[Leg, ...]:
         return self.instruments[key].product.legs
 
-    def pair_fills(self) -> int:
-        """Return how many fills were of spot pairs."""
-        return sum(self.orders[fill.order].leg is Leg.BASE for fill in self.fills.values())
+    def linear_counts(self) -> dict[str, int]:
+        """Return how many fills were of spot pairs, and what there was of perpetuals."""
+        base = sum(self.orders[fill.order].leg is Leg.BASE for fill in self.fills.values())
+        pairs = base - self.perpetuals.fills
+        return ({"pair_fills": pairs} if pairs else {}) | self.perpetuals.counts()
 
     def converted(self, key: InstrumentId) -> bool:
         """Say whether pairs were made or merged: whose they were no fill tells."""
@@ -341,8 +380,11 @@ class KnownFacts:
         return payout is None or (1_000_000 - payout if leg is Leg.NO else payout) > 0
 
     def cash(self, *, promised: bool = True) -> int:
-        """Return cash in micro-units, redemptions included; `promised` False = what is settled."""
-        cash = self.deposits + sum(self.funding.values())
+        """Return cash in micro-units, redemptions included; `promised` False = what is settled.
+
+        Positions of perpetuals count as paid for: see `PerpetualFacts`.
+        """
+        cash = self.deposits
         cash += sum(paid.amount_micro for paid in self.payments())
         for fact in self.conversions.values():
             cash += fact.amount_micro if fact.size < 0 else -fact.amount_micro

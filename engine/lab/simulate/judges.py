@@ -20,6 +20,7 @@ from engine.executor.proof import within
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.engine_run import EngineRun
+from engine.lab.simulate.perpetual_judges import judge_perpetuals, opened_micro
 from engine.live.commands.kill import KillScope
 from engine.risk.gate import DAY_NS
 from engine.risk.reasons import DenyReason
@@ -138,7 +139,11 @@ class EngineRuns:
         if odd := self._seen.facts.odd_shift:
             speak("adopted", odd)
         sums = self._seen.side.exchange.invariants()
-        if sums.base:  # only worlds with a pair: the others are seen at their end
+        margined = self._seen.side.exchange.clearing.margin.perpetuals
+        if margined:
+            self._seen.side.truth.look(speak)
+            judge_perpetuals(run, self._seen.facts, speak)
+        if sums.base or margined:  # worlds without either are seen at their end
             for problem in sums.problems:
                 speak("exchange", problem)
 
@@ -188,8 +193,8 @@ class EngineRuns:
         winners, cash = facts.redeemable(), facts.cash(promised=False)
         if ours != winners:
             speak("redemption", f"redeemable are {ours}, by the journal {winners}")
-        if state.cash_settled_micro != cash:
-            mine = state.cash_settled_micro
+        mine = state.cash_settled_micro - opened_micro(state.netted.values())
+        if mine != cash:
             speak("redemption", f"settled cash is {mine} micro, by the journal {cash}")
         worth = sum(
             size
@@ -324,6 +329,8 @@ class EngineRuns:
             return False  # what was never heard of is asked about until its end is believed
         if not converted <= facts.conversions.keys():
             return False
+        if not side.truth.moves <= facts.perpetuals.names:
+            return False
         return not ours and not unsettled and paid and made <= facts.fills.keys()
 
     def rest(self, run: EngineRun, speak: Speak) -> None:
@@ -334,7 +341,9 @@ class EngineRuns:
         listed = exchange.positions(account)
         theirs = {(key, leg): size for key, leg, size in listed if facts.pays(key, leg)}
         wallet = exchange.wallet(account)
+        margin = exchange.clearing.margin.accounts.get(account)
         cash = wallet.cash + wallet.pending
+        cash -= opened_micro(margin.positions.values() if margin is not None else ())
         for problem in exchange.invariants().problems:
             speak("exchange", problem)
         _same(speak, "inventory", "journal's tokens", facts.holdings(), theirs)
@@ -361,9 +370,10 @@ class EngineRuns:
         }
         _same(speak, "redemption", "journal's redemptions", received, made)
         mine = state.cash_settled_micro + state.cash_pending_micro
+        mine -= opened_micro(state.netted.values())
         _same(speak, "inventory", "engine's cash", mine, cash)
         executor.ledger.check()
-        if state.reservations or state.cash_reserved_micro:
+        if state.reservations or state.cash_reserved_micro != state.margin_micro:
             speak("reservations", f"at rest {dict(state.reservations)} are still reserved")
         if executor.open_and_unknown != (0, 0):
             speak("ends", f"at rest {executor.open_and_unknown} orders live or are unknown")

@@ -10,6 +10,7 @@ from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.bench import Evidence
+from engine.lab.simulate.margin_judges import cash_micro, claims_micro, closes, margin, worst_micro
 
 # -- The planner in ten lines: how much of an order an intent allows, given what may still fill
 # ------- Slow truth beside fast code: it knows nothing of legs, minimums, cash or queue positions,
@@ -119,8 +120,11 @@ def slot(order: Order, seen: Evidence) -> str:
 
 
 def sells(order: Order, seen: Evidence) -> str:
-    """No SELL above what its owner has settled minus reserved (laws E, H)."""
-    if order.side is not Side.SELL:
+    """No SELL above what its owner has settled minus reserved (laws E, H).
+
+    A perpetual may be sold without being held: `margin` judges that.
+    """
+    if order.side is not Side.SELL or seen.facts.signed(order.instrument):
         return ""
     key, facts, selling = order.instrument, seen.facts, 0
     settled, _ = facts.owned.get((order.bot, key, order.leg), (0, 0))
@@ -138,16 +142,11 @@ def sells(order: Order, seen: Evidence) -> str:
 
 def buys(order: Order, seen: Evidence) -> str:
     """No BUY above settled cash minus what the buys that may fill have reserved (law G)."""
-    if order.side is not Side.BUY:
+    if order.side is not Side.BUY or seen.facts.signed(order.instrument):
         return ""
-    facts = seen.facts
-    reserved = needed = 0
-    for other, left in [*seen.alive(None), (order, order.size)]:
-        if other.side is Side.BUY:
-            unreported = min(left, other.size - facts.filled.get(other.id, 0))
-            needed = other.price * unreported // facts.instruments[other.instrument].value_divisor
-            reserved += needed
-    free = facts.cash(promised=False) - reserved + needed
+    needed = order.price * order.size // seen.facts.instruments[order.instrument].value_divisor
+    others = [one for one in seen.alive(None) if one[0].id != order.id]
+    free = cash_micro(seen) - claims_micro(others, seen)
     return f"it needs {needed} micro, {free} are free" if needed > free else ""
 
 
@@ -187,7 +186,8 @@ def limits(order: Order, seen: Evidence) -> str:
     most = seen.limits.exposure_instrument_max.absolute
     others = [(one, left) for one, left in seen.alive(order.instrument) if one.id != order.id]
     worst = _worst([*others, (order, order.size)], seen, terms)
-    if order.side is not Side.BUY or worst <= max(0, _worst(others, seen, terms)):
+    opens = order.side is Side.BUY or terms.product.signed
+    if closes(order, seen) or not opens or worst <= max(0, _worst(others, seen, terms)):
         return ""  # it adds nothing to what could be lost, however much that is by now
     if most is not None and worst > most * 1_000_000:
         return f"{worst} micro could be lost in {order.instrument}, {most} are allowed"
@@ -229,6 +229,8 @@ def _worst(
     A lower bound of the true worst case: what is held can only be gained back by the tokens that
     pay in the same outcome, so they are counted in full.
     """
+    if terms.product.signed:
+        return worst_micro(alive, seen, terms, owner)
     losses = dict.fromkeys(terms.product.legs, 0)
     for other, left in alive:
         if other.side is Side.BUY:
@@ -286,6 +288,7 @@ DECIDED = {
     "slot": slot,
     "sells": sells,
     "buys": buys,
+    "margin": margin,
     "legal": legal,
     "cross": cross,
     "limits": limits,

@@ -175,7 +175,8 @@ class Operator:
         if random.random() < 0.1:
             owner = BotId(random.choice(list(run.engine.bot_runners)))
         held = ledger.owned(terms.id, owner).leg(leg)
-        side = random.choice((Side.BUY, Side.SELL)) if held.settled > 0 else Side.BUY
+        sells = held.settled > 0 or terms.product.signed
+        side = random.choice((Side.BUY, Side.SELL)) if sells else Side.BUY
         assert view.mid2 is not None
         level = view.mid2 // 2 // terms.tick * terms.tick + random.randint(-4, 4) * step_of(terms)
         price = terms.product.level(leg, level)
@@ -202,7 +203,7 @@ class Operator:
             for key in executor.ledger.held
             for held in executor.ledger.holders(key).values()
             for leg, of in zip(listed[key].product.legs, (held.yes, held.no), strict=False)
-            if (free := of.settled - of.reserved) > 0
+            if (free := abs(of.settled) - of.reserved) > 0
         ]
         takers = [*(BotId(name) for name in run.engine.bot_runners), MANUAL]
         if free and not executor.recovering:
@@ -298,6 +299,7 @@ class SimulatedAccount:
         self._series = random.random() < 0.8
         alone = [m for m in exchange.order_entry.markets.values() if not m.instrument.series]
         self._pairs = [m.instrument.id for m in alone if m.kind is Kind.SPOT]
+        self._perpetuals = [m.instrument.id for m in alone if m.margined]
         self._events = [m.instrument.id for m in alone if m.chained]
 
     # -- lives -------------------------------------------------------------------------------------
@@ -307,10 +309,11 @@ class SimulatedAccount:
         self._home, self.kill_path = home, home / "KILL"
         name, connection, now_ns = self.settings.name, self.disk.state, self.now()
         groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
-        groups += [self._pairs] if self._pairs else []
+        groups += [group for group in (self._pairs, self._perpetuals) if group]
         if SHARED and self.random.random() < SHARED:  # several owners in each instrument
             groups *= self.random.choice(OWNERS)
-        bots = bots_of(self.settings, groups, self.random, makers=self._makers, pairs=self._pairs)
+        linear = [*self._pairs, *self._perpetuals]
+        bots = bots_of(self.settings, groups, self.random, makers=self._makers, pairs=linear)
         document = {
             "accounts": {name: self.settings.model_dump(mode="json", exclude_none=True)},
             "bots": {one: bot.model_dump(mode="json") for one, bot in bots.items()},
@@ -365,7 +368,9 @@ class SimulatedAccount:
                 random=self.random,
                 later=self.later,
                 deliver=lambda events: process.within(self._feed, run, events),
-                subscribed=lambda key: self._series or key in self._events or key in self._pairs,
+                subscribed=lambda key: (
+                    self._series or key in (*self._events, *self._pairs, *self._perpetuals)
+                ),
             ),
         )
         process.create_task(run.live()).add_done_callback(lambda task: self._over(run, task))

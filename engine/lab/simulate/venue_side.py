@@ -22,6 +22,7 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, InstrumentId, Leg
 from engine.domain.orders import Order, OrderId, OrderType, RejectReason
 from engine.lab.simulate.faults import Fault, Faults
+from engine.lab.simulate.venue_truth import VenueTruth
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.orders import KEY, RestingOrder
@@ -62,6 +63,7 @@ class VenueSide:
         self._bent = False
         """The last listing was bent: the next one is not, or no engine could be right."""
         self._token = ""
+        self.truth = VenueTruth(exchange, account)
         self.prepare = self._answers.prepare
 
     # -- requests ----------------------------------------------------------------------------------
@@ -138,6 +140,7 @@ class VenueSide:
         """Return what the exchange has to tell the account since the last call."""
         events: list[VenueEvent] = []
         for _, report in self.exchange.take(self.account):
+            self.truth.take(report)
             event = self._answers.received(report)
             if event is not None:
                 events.append(event)

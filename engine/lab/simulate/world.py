@@ -23,6 +23,7 @@ from engine.domain.events import VenueMode
 from engine.domain.instruments import Leg
 from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import JudgeVerdict
+from engine.lab.simulate.beside import has_pair, near_a_stamp, profile_of
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
 from engine.lab.simulate.network import MS, Redeeming, S
@@ -31,7 +32,6 @@ from engine.lab.simulate.simulated_account import SimulatedAccount
 from engine.live.commands.foreign import TokensCame, book
 from engine.log import silent
 from engine.venues.demo.clearing import SettlementRules
-from engine.venues.demo.profiles import SPOT, THIN
 from engine.venues.demo.world import open_world
 
 # -- The faults that befall one account's engine and its feeds, when their time comes --------------
@@ -210,12 +210,6 @@ PAUSES_EVERY, PAUSES_AT = 17, 3
 GIVEN_EVERY, GIVEN_AT = 19, 5
 """Every nineteenth gathering seed is a world in which tokens come from outside."""
 
-SPOT_EVERY, SPOT_AT = 11, 2
-"""Every eleventh gathering seed is a world with a spot pair beside the binaries."""
-
-QUIET_PAIR = msgspec.structs.replace(SPOT, maker_rate=0.5, noise_rate=0.3, informed_rate=0.3)
-WITH_PAIR = msgspec.structs.replace(THIN, spots=(QUIET_PAIR,))
-
 PAUSE_H = (2, 26)
 """How long; short ones are as likely as long ones are, by their logarithm."""
 
@@ -286,8 +280,12 @@ class World:
         accounts: int = 2,
         gathers: bool = False,
         spot: bool = False,
+        perp: bool = False,
     ) -> None:
-        """`gathers`: faults gather around moments, not at any time alike; `spot`: with a pair."""
+        """`gathers`: faults gather around moments, not at any time alike.
+
+        `spot`: with a pair, as some gathering seeds have by themselves; `perp`: with a perpetual.
+        """
         self.seed = seed
         self._gathers = gathers
         self._settings_ns = 0
@@ -304,11 +302,11 @@ class World:
             given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
         )
         self._random = Random(random.getrandbits(64))  # noqa: S311
-        self._begin_ns = self._end_ns = self._drawn_begin(random)
+        self._begin_ns = self._end_ns = self._drawn_begin(random, perp)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = 0
         self.exchange = open_world(
-            WITH_PAIR if self._has_pair(spot) else THIN,
+            profile_of(pair=spot or (gathers and has_pair(seed)), perpetual=perp),
             rng=Random(random.getrandbits(64)),  # noqa: S311
             now_ns=self._begin_ns,
             settlement=self._settlement(),
@@ -328,19 +326,18 @@ class World:
         ]
         self._chaos = [Chaos(account) for account in self.accounts]
 
-    def _has_pair(self, spot: bool) -> bool:
-        return spot or (self._gathers and self.seed % SPOT_EVERY == SPOT_AT)
-
     def _settlement(self) -> SettlementRules:
         return SettlementRules(
             fail_ppm=int(self.faults.rate(Fault.VOIDED) * 1_000_000),
             retry_ppm=int(self.faults.rate(Fault.RETRIED) * 1_000_000),
         )
 
-    def _drawn_begin(self, random: Random) -> int:
+    def _drawn_begin(self, random: Random, perp: bool) -> int:
         begin_ns = BEGIN_NS + random.randrange(86_400) * S
         if self._gathers and self._random.random() < MIDNIGHTS:
             begin_ns = BEGIN_NS + DAY - self._random.randint(S, MIDNIGHT_NS_MAX)
+        elif perp:
+            begin_ns = near_a_stamp(begin_ns, self._random)
         return begin_ns
 
     def later(self, at_ns: int, act: Callable[[], None]) -> None:
@@ -368,8 +365,7 @@ class World:
             counts["starts"] += account.starts
             counts["orders"] += len(account.seen.facts.orders)
             counts["fills"] += len(account.seen.facts.fills)
-            if pairs := account.seen.facts.pair_fills():
-                counts["pair_fills"] += pairs
+            counts.update(account.seen.facts.linear_counts())
         return SimulationOutcome(
             seed=self.seed,
             simulated_s=(self.exchange.now_ns - self._begin_ns) / S,
@@ -541,9 +537,10 @@ def simulate(
     *,
     gathers: bool = False,
     spot: bool = False,
+    perp: bool = False,
 ) -> SimulationOutcome:
     """Run one seed to its end. Raises BrokenInvariant where the world itself is wrong."""
     if minutes <= 0 or accounts < 1:
         raise BrokenInvariant("a simulation needs some minutes and an account")
-    world = World(seed, faults=faults, accounts=accounts, gathers=gathers, spot=spot)
+    world = World(seed, faults=faults, accounts=accounts, gathers=gathers, spot=spot, perp=perp)
     return world.run(minutes)

@@ -1,0 +1,168 @@
+"""What a journal says of perpetuals, folded naively: who holds what, and what it was opened for.
+
+Written without the arithmetic of the ledger. A cost is an exact fraction here, and cash is counted
+as if every position had been paid for at its value: what closing brought is in it then, whatever
+was rounded, and no order of fills changes it.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import msgspec
+
+from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
+
+
+class ExactPosition(msgspec.Struct):
+    """A signed size and what it was opened for, of the same sign; `trades` made it."""
+
+    size: int = 0
+    cost: Fraction = Fraction(0)
+    trades: int = 0
+
+    def trade(self, size: int, value: int) -> None:
+        """Take a trade of a signed size and its signed value in micro-units.
+
+        What closes goes at the mean cost of what is held; what goes beyond opens at its own price.
+        """
+        self.trades += 1
+        after = self.size + size
+        if self.size * size >= 0:
+            self.cost += value
+        elif after * self.size > 0:
+            self.cost = self.cost * after / self.size
+        else:
+            self.cost = Fraction(value * after, size)
+        self.size = after
+
+
+class PerpetualFacts:
+    """Positions of one account's perpetuals, its fundings and liquidations."""
+
+    def __init__(self) -> None:
+        self.fundings: dict[str, FundingPaid] = {}
+        self.liquidations: dict[str, PositionLiquidated] = {}
+        self.funded: dict[BotId, tuple[Fraction, Fraction]] = {}
+        """What fundings brought an owner by what it held then, and how far that may be off."""
+        self.fills = 0
+        self.flips = 0
+        """Fills that took an owner through zero."""
+        self.owned: dict[tuple[BotId, InstrumentId], ExactPosition] = {}
+        self.net: dict[InstrumentId, ExactPosition] = {}
+        """What a venue that nets the owners holds."""
+
+    def take_trade(self, owner: BotId, key: InstrumentId, size: int, value: int) -> None:
+        """Take a trade of an owner with the venue."""
+        self.give(owner, key, size, value)
+        self.net.setdefault(key, ExactPosition()).trade(size, value)
+
+    def give(self, owner: BotId, key: InstrumentId, size: int, value: int) -> None:
+        """Take what an owner got (+) or gave away (−) without the venue."""
+        held = self.owned.setdefault((owner, key), ExactPosition())
+        self.flips += held.size * (held.size + size) < 0
+        held.trade(size, value)
+
+    def held(self, owner: BotId, key: InstrumentId) -> ExactPosition:
+        """Return what an owner holds (read only)."""
+        return self.owned.get((owner, key)) or ExactPosition()
+
+    def cost(self, key: InstrumentId, owner: BotId | None) -> Fraction:
+        """Return what an owner's position was opened for, or those of all owners together."""
+        found = [
+            held.cost
+            for (of, instrument), held in self.owned.items()
+            if instrument == key and owner in (None, of)
+        ]
+        return sum(found, Fraction(0))
+
+    def opened(self) -> Fraction:
+        """Return what positions at the venue were opened for: no cash was paid for them."""
+        return sum((held.cost for held in self.net.values()), Fraction(0))
+
+    @property
+    def doubt_micro(self) -> int:
+        """By how much costs that are rounded at every trade may differ from the exact ones."""
+        trades = sum(held.trades for held in self.owned.values())
+        return 2 * (trades + sum(held.trades for held in self.net.values()))
+
+    # -- what the venue does by itself -------------------------------------------------------------
+
+    def take_funding(self, paid: FundingPaid, terms: Instrument | None) -> bool:
+        """Take a funding; False = this stamp's is known.
+
+        Each owner has its own of what it holds now. What the venue paid beside that, for positions
+        that were others at the stamp, may be any owner's.
+        """
+        if paid.name in self.fundings:
+            return False
+        self.fundings[paid.name] = paid
+        due: dict[BotId, Fraction] = {}
+        for (owner, key), held in self.owned.items():
+            if key == paid.instrument and held.size and terms is not None:
+                worth = Fraction(held.size * (paid.mark_e8 or 0), 10 ** (terms.size_decimals + 2))
+                due[owner] = -worth * (paid.rate_e18 or 0) / 10**18
+        beside = abs(paid.amount_micro - sum(due.values(), Fraction(0))) + 2
+        if not due:
+            due, beside = {UNASSIGNED: Fraction(paid.amount_micro)}, Fraction(0)
+        for owner, amount in due.items():
+            before = self.funded.get(owner, (Fraction(0), Fraction(0)))
+            self.funded[owner] = before[0] + amount, before[1] + beside
+        return True
+
+    def take_liquidation(self, taken: PositionLiquidated) -> list[LiquidatedPart] | None:
+        """Take a liquidation; give each owner's part of it, None where it is known.
+
+        Owners in its direction share it pro rata, by name, each up to the running sum of them all,
+        rounded down; `unassigned` has what none of them held.
+        """
+        if taken.name in self.liquidations:
+            return None
+        self.liquidations[taken.name] = taken
+        there = sorted(
+            (owner, held.size)
+            for (owner, key), held in self.owned.items()
+            if key == taken.instrument and held.size * taken.size > 0
+        )
+        if not there:
+            there = [(UNASSIGNED, taken.size)]
+        total, running = sum(size for _, size in there), 0
+        sums, parts = [0, 0, 0], list[LiquidatedPart]()
+        for owner, size in there:
+            running += size
+            upto = [
+                whole * running // total if total else whole
+                for whole in (taken.size, taken.value_micro, taken.fee_micro)
+            ]
+            parts.append(LiquidatedPart(owner, *(a - b for a, b in zip(upto, sums, strict=True))))
+            sums = upto
+        for part in parts:
+            if part.size:
+                self.take_trade(part.owner, taken.instrument, -part.size, -part.value_micro)
+        return parts
+
+    @property
+    def names(self) -> set[tuple[str, str]]:
+        """Return what the venue did by itself and the journal has."""
+        paid = {("funding", f"{one.instrument}:{one.stamp_ns}") for one in self.fundings.values()}
+        return paid | {("liquidation", one.liquidation) for one in self.liquidations.values()}
+
+    def counts(self) -> dict[str, int]:
+        """Return what there was of it, for the summary of a run."""
+        found = {
+            "perpetual_fills": self.fills,
+            "perpetual_flips": self.flips,
+            "fundings": len(self.fundings),
+            "liquidations": len(self.liquidations),
+        }
+        return {name: count for name, count in found.items() if count}
+
+
+class LiquidatedPart(msgspec.Struct, frozen=True):
+    """What an owner lost of a liquidation: signed size and value, and what the venue kept."""
+
+    owner: BotId
+    size: int
+    value_micro: int
+    fee_micro: int
