@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from engine.domain.effects import CancelScope, alarm
@@ -41,8 +42,12 @@ async def trade(
     kill_only: bool,
     telemetry: Telemetry | None = None,
     tick_s: float = TICK_S,
+    looks_at_turns: bool = True,
 ) -> None:
-    """Run everything until it ends; then prove that nothing is left. Raises what ended it."""
+    """Run everything until it ends; then prove that nothing is left. Raises what ended it.
+
+    `looks_at_turns` False = no thread looks how long strategies take: the clock is not the wall's.
+    """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, engine.end)
@@ -54,7 +59,13 @@ async def trade(
         clock=engine.clock,
         on_loop=loop.call_soon_threadsafe,
     )
-    turns.start()
+    with turns if looks_at_turns else nullcontext():
+        await _trade(engine, streams, reporter, kill_only=kill_only, tick_s=tick_s)
+
+
+async def _trade(
+    engine: Engine, streams: Streams, reporter: Telemetry, *, kill_only: bool, tick_s: float
+) -> None:
     for stream in (*streams, lambda: _heartbeat(engine, reporter, tick_s)):
         engine.spawn(stream)
     if kill_only:
@@ -69,7 +80,6 @@ async def trade(
         if not kill_only:
             await _stop(engine)
     finally:
-        turns.end()
         for task in engine.tasks:
             task.cancel()
         await asyncio.gather(*engine.tasks, return_exceptions=True)

@@ -69,12 +69,12 @@ class TurnWatch:
         process that did not run for a while the strategy is not to blame."""
         self._over = threading.Event()
 
-    def start(self) -> None:
+    def __enter__(self) -> None:
         """Begin to look."""
         threading.Thread(target=self._run, name="turns", daemon=True).start()
 
-    def end(self) -> None:
-        """Look no more."""
+    def __exit__(self, *_: object) -> None:
+        """Look no more, however what is looked at ended."""
         self._over.set()
 
     def _run(self) -> None:

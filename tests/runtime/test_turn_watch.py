@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +62,23 @@ def made(stage: Any, home: Path, **changes: Any) -> TurnWatch:
     return TurnWatch(lambda: [stage.core], home, **(given | changes))
 
 
+def test_it_looks_no_more_however_what_it_looks_at_ended(pair: Any, tmp_path: Path) -> None:
+    stage, _, _ = pair
+    with suppress(GeneratorExit), made(stage, tmp_path):
+        raise GeneratorExit
+    (looking,) = (one for one in threading.enumerate() if one.name == "turns")
+    looking.join(2.0)
+    assert not looking.is_alive()
+
+
 @pytest.mark.parametrize("wrong", [loops, loops_and_catches])
 def test_a_strategy_that_loops_stops_alone(pair: Any, tmp_path: Path, wrong: Any) -> None:
     stage, bad, good = pair
     bad.strategy.say = wrong
     asked = len(good.strategy.asked)
-    watch = made(stage, tmp_path)
-    watch.start()
     began_s = time.monotonic()
-    stage.at(stage.now + 1_500 * MS)
-    watch.end()
+    with made(stage, tmp_path):
+        stage.at(stage.now + 1_500 * MS)
     assert time.monotonic() - began_s < 4.0
     assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
     assert bad.error.startswith("TurnOverdue in loops, line ")

@@ -231,7 +231,14 @@ class EngineRun:
             self._kills = engine.part(ScopedKills)
             engine.watchers.insert(0, self._note)
             engine.watchers.append(self._look)
-            await trade(engine, streams, kill_only=False, telemetry=telemetry, tick_s=TICK_S)
+            await trade(
+                engine,
+                streams,
+                kill_only=False,
+                telemetry=telemetry,
+                tick_s=TICK_S,
+                looks_at_turns=False,
+            )
         finally:
             await close(engine, telemetry)
 

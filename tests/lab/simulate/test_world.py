@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from engine.domain.orders import OrderType
+from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.world import World, simulate
 
 
@@ -13,6 +16,12 @@ def test_a_world_without_faults_is_judged_sound(seed: int) -> None:
     assert outcome.verdicts == ()
     assert outcome.counts["orders"] > 50
     assert outcome.counts["fills"] > 0
+
+
+def test_no_thread_outlives_a_world_however_often_its_engines_die() -> None:
+    before = set(threading.enumerate())
+    assert simulate(7, 0.3, faults=(Fault.CRASH,), accounts=1).counts["starts"] > 1
+    assert set(threading.enumerate()) <= before
 
 
 def test_the_same_seed_gives_the_same_run_byte_for_byte() -> None:
