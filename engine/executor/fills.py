@@ -303,6 +303,15 @@ class Holding(msgspec.Struct, kw_only=True, gc=False):
         return price if position > 0 else instrument.product.level(_NO, price)
 
 
+class SignedWork(msgspec.Struct, frozen=True, gc=False):
+    """What may still fill of an order of a signed product: what it takes follows the position."""
+
+    side: Side
+    price: int
+    size: int
+    post_only: bool
+
+
 class Reservation(msgspec.Struct, frozen=True, gc=False):
     """What one working order may still take: cash of a buy or tokens of a sell.
 
@@ -314,6 +323,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     cash_micro: int
     tokens: int
     owner: BotId = UNASSIGNED
+    work: SignedWork | None = None
 
 
 def payouts(holding: Holding, payout_yes_micro: int) -> tuple[tuple[LegHolding, int], ...]:

@@ -31,7 +31,6 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.owners import shares, taken_first
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.funding import funding_shares
-from engine.domain.products.perpetual import closing
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
     FillBook,
@@ -51,6 +50,7 @@ from engine.executor.settlement import (
     Booked,
     LedgerState,
     balance,
+    commit_signed,
     move_signed,
     realise,
     settle,
@@ -209,12 +209,12 @@ class Ledger:
         old = state.reservations.get(order.id)
         instrument = state.instruments[order.instrument]
         if instrument.product.signed:
-            leg = self.owned(order.instrument, order.bot).yes
-            others = leg.reserved - (0 if old is None else old.tokens)
-            tokens = closing(leg.settled, others, order.side, remaining)
-            opened = remaining - tokens
-            cash = instrument.opening_micro(order.price, opened, post_only=order.post_only)
-        elif order.side is _BUY:
+            free = None if forced else state.cash_settled_micro - state.cash_reserved_micro
+            commit_signed(state, self.owned(order.instrument, order.bot), order, remaining, free)
+            if order.instrument in state.owned:
+                self._sum(order.instrument)
+            return
+        if order.side is _BUY:
             tokens = 0
             cash = -(-order.price * remaining // instrument.value_divisor)
             if not order.post_only:
@@ -261,8 +261,7 @@ class Ledger:
         free = self.state.cash_settled_micro - self.state.cash_reserved_micro
         if more_cash > 0 and more_cash > free:
             raise BrokenInvariant(f"order {order.id} needs {more_cash} micro, {free} are free")
-        signed = self.state.instruments[order.instrument].product.signed
-        if more_tokens > 0 and not signed:  # what is signed closes no more than there is
+        if more_tokens > 0:
             leg = self.owned(order.instrument, order.bot).leg(order.leg)
             if more_tokens > leg.settled - leg.reserved:
                 raise BrokenInvariant(

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from engine.domain.assets import Asset, Money, leaves
 from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
@@ -21,6 +22,7 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.owners import liquidated_parts, shares
 from engine.domain.perpetual_events import PositionLiquidated
 from engine.domain.products.binary import pays_micro
+from engine.domain.products.perpetual import closing
 from engine.domain.products.position import SignedPosition
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
@@ -28,6 +30,7 @@ from engine.executor.fills import (
     Holding,
     LegHolding,
     Reservation,
+    SignedWork,
     Unsettled,
     cost_out,
     payouts,
@@ -225,6 +228,51 @@ def move_signed(state: LedgerState, holding: Holding, size: int, flow: int) -> N
     more = product.margin_micro(own.cost) - before
     state.margin_micro += more
     state.cash_reserved_micro += more
+    share_closing(state, holding)
+
+
+def commit_signed(
+    state: LedgerState, holding: Holding, order: Order, remaining: int, free: int | None
+) -> None:
+    """Reserve what `remaining` of an order of a signed position may close, and margin of the rest.
+
+    BrokenInvariant where that takes more than is `free`; None = the order exists anyway.
+    """
+    old = state.reservations.get(order.id)
+    tokens, cash = (0, 0) if old is None else (old.tokens, old.cash_micro)
+    leg, instrument = holding.yes, state.instruments[order.instrument]
+    opens = remaining - closing(leg.settled, leg.reserved - tokens, order.side, remaining)
+    more = instrument.opening_micro(order.price, opens, post_only=order.post_only) - cash
+    if free is not None and more > max(0, free):
+        raise BrokenInvariant(f"order {order.id} needs {more} micro, {free} are free")
+    work = SignedWork(order.side, order.price, remaining, order.post_only)
+    state.reservations[order.id] = Reservation(
+        order.instrument, order.leg, cash, tokens, order.bot, work
+    )
+    share_closing(state, holding)
+
+
+def share_closing(state: LedgerState, holding: Holding) -> None:
+    """Let an owner's orders close what is held of a signed position, the oldest first.
+
+    What they open beyond it takes margin: an order that closed when it was placed may open by now,
+    where a transfer, another order or a liquidation took the position.
+    """
+    leg, instrument = holding.yes, state.instruments[holding.instrument]
+    closed = 0
+    for number in sorted(state.reservations):
+        known = state.reservations[number]
+        work = known.work
+        if work is None or (known.instrument, known.owner) != (holding.instrument, holding.owner):
+            continue
+        tokens = closing(leg.settled, closed, work.side, work.size)
+        closed += tokens
+        opens = work.size - tokens
+        cash = instrument.opening_micro(work.price, opens, post_only=work.post_only)
+        if (tokens, cash) != (known.tokens, known.cash_micro):
+            state.cash_reserved_micro += cash - known.cash_micro
+            state.reservations[number] = replace(known, cash_micro=cash, tokens=tokens)
+    leg.reserved = closed
 
 
 def take_liquidation(

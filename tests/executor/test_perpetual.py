@@ -349,3 +349,24 @@ def test_what_closes_beyond_a_limit_closes_whole_lots() -> None:
     )  # fmt: skip
     (order,) = want(rig, 1_000, 7_010_000)
     assert (order.side, order.size) == (Side.BUY, 400)
+
+
+def test_an_order_that_closed_takes_margin_where_its_position_goes_another_way(desk: Rig) -> None:
+    (order,) = want(desk, -1_000, 6_990_000)
+    filled(desk, order, 7_000_000)
+    (order,) = want(desk, 0, 7_010_000)
+    state = desk.executor.ledger.state
+    assert (state.reservations[order.id].tokens, state.reservations[order.id].cash_micro) == (
+        1_000, 0,
+    )  # fmt: skip
+    desk.feed(
+        HoldingTransferred(
+            account=ACCOUNT, instrument=PERPETUAL.id, leg=Leg.BASE, size=400, price=7_000_000,
+            from_owner=BOT, to_owner=MANUAL, who="ann",
+        )
+    )  # fmt: skip
+    kept = state.reservations[order.id]
+    assert (kept.tokens, kept.cash_micro) == (600, 2_804_000 + 28_040)
+    assert state.cash_reserved_micro == state.margin_micro + kept.cash_micro
+    assert desk.executor.ledger.owned(PERPETUAL.id, BOT).yes.reserved == 600
+    desk.executor.ledger.check()
