@@ -30,7 +30,12 @@ MAKERS = 0.5
 """Share of market makers among the bots of a world that has them."""
 
 
-def account_of(name: str, random: Random) -> AccountSettings:
+CASH = (70.0, 400.0, 400.0)
+MARGINED_CASH = (40.0, 70.0, 400.0)
+"""What accounts of worlds with a perpetual begin with: little enough to be liquidated."""
+
+
+def account_of(name: str, random: Random, *, margined: bool = False) -> AccountSettings:
     """Return an account with limits that are met now and then."""
     limits = RiskLimits(
         order_value_max=Limit(absolute=random.choice((15.0, 40.0))),
@@ -51,7 +56,7 @@ def account_of(name: str, random: Random) -> AccountSettings:
         venue="demo",
         mode=Mode.DEMO,
         currency=CURRENCY,
-        starting_cash=random.choice((70.0, 400.0, 400.0)),
+        starting_cash=random.choice(MARGINED_CASH if margined else CASH),
         merge_above=1.0 if name.endswith("1") else None,
         limits=limits,
     )

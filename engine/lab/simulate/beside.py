@@ -6,12 +6,17 @@ near: most worlds with a perpetual begin minutes before a full hour.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import exp
 from random import Random
 
 import msgspec
 
+from engine.domain.instruments import AccountId
 from engine.domain.products.funding import HOUR_NS
 from engine.domain.products.margin import MarginTier
+from engine.venues.demo.exchange import DemoExchange
+from engine.venues.demo.margin_desk import MarginDesk
 from engine.venues.demo.profiles import PERPETUAL, SPOT, THIN, USD, Profile
 
 S = 1_000_000_000
@@ -37,8 +42,11 @@ SMALL_PERPETUAL = msgspec.structs.replace(
 STAMPS = 0.8
 """Share of the worlds with a perpetual that begin shortly before a stamp of its funding."""
 
+LEAPS = (0.05, 4.0)
+"""Logarithm of how far a mark leaps."""
+
 STAMP_NS = (10 * S, 400 * S)
-"""How long before it."""
+"""How long before it they begin."""
 
 
 def profile_of(*, pair: bool, perpetual: bool) -> Profile:
@@ -51,6 +59,26 @@ def profile_of(*, pair: bool, perpetual: bool) -> Profile:
 def has_pair(seed: int) -> bool:
     """Say whether a gathering seed's world has a spot pair by itself."""
     return seed % SPOT_EVERY == SPOT_AT
+
+
+def has_perpetual(exchange: DemoExchange) -> bool:
+    """Say whether an exchange lists a perpetual."""
+    return bool(exchange.clearing.margin.perpetuals)
+
+
+def leap(desk: MarginDesk, accounts: Iterable[AccountId], random: Random) -> bool:
+    """Let the mark of a perpetual leap until its next one; False = there is none.
+
+    By a few percent or many times over, mostly against one of the accounts: a short of little value
+    is liquidated, too.
+    """
+    marks = desk.ledger.perpetuals
+    for key, of in marks.items():
+        held = [size for one in accounts if (size := desk.ledger.size(one, key))]
+        against = random.choice(held or (-1, 1)) * random.choice((1, 1, 1, -1))
+        by = random.uniform(*LEAPS) * (-1 if against > 0 else 1)
+        desk.mark(key, max(1, int(of.mark_e8 * exp(by))))
+    return bool(marks)
 
 
 def near_a_stamp(begin_ns: int, random: Random) -> int:

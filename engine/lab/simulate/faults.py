@@ -55,6 +55,8 @@ class Fault(StrEnum):
     CANCEL_ONLY = "cancel_only"
     DISABLED = "disabled"
     TICK_CHANGED = "tick_changed"
+    MARK_LEAPS = "mark_leaps"
+    """The mark of a perpetual leaps far away for less than a second: accounts are liquidated."""
     VOIDED = "voided"
     """Settlement fails: a share of all transactions, while the run lasts."""
     RETRIED = "retried"
@@ -136,6 +138,7 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.CANCEL_ONLY: 0.25,
     Fault.DISABLED: 0.25,
     Fault.TICK_CHANGED: 0.5,
+    Fault.MARK_LEAPS: 0.7,
     Fault.FEED_LOST: 0.4,
     Fault.FEED_SILENT: 0.4,
     Fault.FEED_STALE: 0.4,
@@ -187,6 +190,9 @@ PAUSES_ONLY = frozenset({Fault.PAUSED})
 GIVEN_ONLY = frozenset({Fault.TOKENS_COME})
 """Likewise: only worlds in which tokens come from outside."""
 
+MARGINED_ONLY = frozenset({Fault.MARK_LEAPS})
+"""Likewise: only worlds with a perpetual."""
+
 FAULTS_SHARE = 0.6
 """Share of the faults a seed has."""
 
@@ -209,6 +215,7 @@ class Faults:
         puts_back: bool = False,
         pauses: bool = False,
         given: bool = False,
+        margined: bool = False,
     ) -> None:
         """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
         self._random = random
@@ -227,6 +234,8 @@ class Faults:
             if fault in PAUSES_ONLY and not pauses and fault not in (chosen or ()):
                 continue
             if fault in GIVEN_ONLY and not given and fault not in (chosen or ()):
+                continue
+            if fault in MARGINED_ONLY and not margined and fault not in (chosen or ()):
                 continue
             has = random.random() < FAULTS_SHARE or fault in PAUSES_ONLY | GIVEN_ONLY
             strength = random.choice(STRENGTHS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -21,6 +20,7 @@ from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.perpetual_judges import judge_perpetuals, opened_micro
+from engine.lab.simulate.venue_truth import Speak
 from engine.live.commands.kill import KillScope
 from engine.risk.gate import DAY_NS
 from engine.risk.reasons import DenyReason
@@ -28,8 +28,6 @@ from storage.database import RowType
 from storage.fold import Fold, Rows
 from storage.projected import HANDLERS, PROJECTED
 from storage.projected.orders import OrderRow
-
-Speak = Callable[[str, str], None]
 
 S = OrderState
 EARLY = {S.PENDING: 0, S.SENT: 1}

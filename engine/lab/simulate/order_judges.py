@@ -10,7 +10,13 @@ from engine.domain.money import MICRO
 from engine.domain.orders import Order
 from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.bench import Evidence
-from engine.lab.simulate.margin_judges import cash_micro, claims_micro, closes, margin, worst_micro
+from engine.lab.simulate.perpetual_judges import (
+    cash_micro,
+    claims_micro,
+    closes,
+    margin,
+    worst_micro,
+)
 
 # -- The planner in ten lines: how much of an order an intent allows, given what may still fill
 # ------- Slow truth beside fast code: it knows nothing of legs, minimums, cash or queue positions,

@@ -114,8 +114,8 @@ class PerpetualFacts:
     def take_liquidation(self, taken: PositionLiquidated) -> list[LiquidatedPart] | None:
         """Take a liquidation; give each owner's part of it, None where it is known.
 
-        Owners in its direction share it pro rata, by name, each up to the running sum of them all,
-        rounded down; `unassigned` has what none of them held.
+        Owners in its direction share it pro rata, by name, and its value and fee by what of theirs
+        it closed; `unassigned` has what none of them held.
         """
         if taken.name in self.liquidations:
             return None
@@ -127,16 +127,12 @@ class PerpetualFacts:
         )
         if not there:
             there = [(UNASSIGNED, taken.size)]
-        total, running = sum(size for _, size in there), 0
-        sums, parts = [0, 0, 0], list[LiquidatedPart]()
-        for owner, size in there:
-            running += size
-            upto = [
-                whole * running // total if total else whole
-                for whole in (taken.size, taken.value_micro, taken.fee_micro)
-            ]
-            parts.append(LiquidatedPart(owner, *(a - b for a, b in zip(upto, sums, strict=True))))
-            sums = upto
+        sizes = _shared(taken.size, [size for _, size in there])
+        values, fees = (_shared(one, sizes) for one in (taken.value_micro, taken.fee_micro))
+        parts = [
+            LiquidatedPart(owner, *part)
+            for (owner, _), *part in zip(there, sizes, values, fees, strict=True)
+        ]
         for part in parts:
             if part.size:
                 self.take_trade(part.owner, taken.instrument, -part.size, -part.value_micro)
@@ -166,3 +162,13 @@ class LiquidatedPart(msgspec.Struct, frozen=True):
     size: int
     value_micro: int
     fee_micro: int
+
+
+def _shared(whole: int, weights: list[int]) -> list[int]:
+    """Return parts of a whole, each up to the running sum of the weights, rounded down."""
+    total, running, parts = sum(weights), 0, list[int]()
+    for weight in weights:
+        running += weight
+        upto = whole * running // total if total else whole
+        parts.append(upto - sum(parts))
+    return parts

@@ -36,6 +36,7 @@ from engine.errors import LeaseLost
 from engine.executor.venue_reports import BEHIND
 from engine.lab.simulate.accounts import SERIES, account_of, bots_of, step_of, unit_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
+from engine.lab.simulate.beside import has_perpetual
 from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.engine_run import AUTH, EngineRun
 from engine.lab.simulate.faults import PUT_BACK_ONLY, Faults
@@ -269,7 +270,7 @@ class SimulatedAccount:
         self.random = random
         self.later = later
         self.verdicts: list[JudgeVerdict] = []
-        self.settings = account_of(name, random)
+        self.settings = account_of(name, random, margined=has_perpetual(exchange))
         self.id = AccountId(name)
         exchange.open_account(self.id, round(self.settings.starting_cash * 1_000_000))
         self.disk = Disk(random)

@@ -23,7 +23,7 @@ from engine.domain.events import VenueMode
 from engine.domain.instruments import Leg
 from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import JudgeVerdict
-from engine.lab.simulate.beside import has_pair, near_a_stamp, profile_of
+from engine.lab.simulate.beside import has_pair, leap, near_a_stamp, profile_of
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
 from engine.lab.simulate.network import MS, Redeeming, S
@@ -237,6 +237,7 @@ VENUE_FAULTS = (
     Fault.CANCEL_ONLY,
     Fault.DISABLED,
     Fault.TICK_CHANGED,
+    Fault.MARK_LEAPS,
 )
 WINDOWS = {
     Fault.POST_ONLY: VenueMode.POST_ONLY,
@@ -255,6 +256,22 @@ class SimulationOutcome(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     lines: tuple[str, ...] = ()
     """The last journal lines of the account a judge spoke about."""
+
+
+def _faults_of(
+    seed: int, rng: Random, only: Iterable[Fault] | None, *, gathers: bool, perp: bool
+) -> Faults:
+    """Return the faults that a seed draws among those its kind of world has."""
+    return Faults(
+        rng,
+        only,
+        makers=seed % MAKERS_EVERY == MAKERS_AT,
+        gathers=gathers,
+        puts_back=gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT,
+        pauses=gathers and seed % PAUSES_EVERY == PAUSES_AT,
+        given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
+        margined=perp,
+    )
 
 
 @contextmanager
@@ -291,16 +308,8 @@ class World:
         self._settings_ns = 0
         """When the settings change next."""
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
-        makers = seed % MAKERS_EVERY == MAKERS_AT
-        self.faults = Faults(
-            Random(random.getrandbits(64)),  # noqa: S311
-            faults,
-            makers=makers,
-            gathers=gathers,
-            puts_back=gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT,
-            pauses=gathers and seed % PAUSES_EVERY == PAUSES_AT,
-            given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
-        )
+        rng = Random(random.getrandbits(64))  # noqa: S311
+        self.faults = _faults_of(seed, rng, faults, gathers=gathers, perp=perp)
         self._random = Random(random.getrandbits(64))  # noqa: S311
         self._begin_ns = self._end_ns = self._drawn_begin(random, perp)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -320,7 +329,7 @@ class World:
                 random=Random(random.getrandbits(64)),  # noqa: S311
                 later=self.later,
                 digest=self._digest,
-                makers=makers,
+                makers=seed % MAKERS_EVERY == MAKERS_AT,
             )
             for number in range(accounts)
         ]
@@ -478,6 +487,10 @@ class World:
             markets = [m for m in self.exchange.order_entry.markets.values() if m.accepting]
             terms = random.choice(markets).instrument
             self.exchange.listing.change_tick(terms.id, 10 if terms.tick == 100 else 100)
+        elif fault is Fault.MARK_LEAPS:
+            ours = [account.id for account in self.accounts]
+            if not leap(self.exchange.order_entry.margins, ours, random):
+                return
         elif guard.mode is not VenueMode.OPEN:
             return
         elif fault in WINDOWS:

@@ -25,6 +25,7 @@ GROUPS = (
     (F.HOME_PUT_BACK, F.BACKUP_RESTORED, F.REPORT_LOST, F.VENUE_CONVERTS),
     (F.PAUSED, F.REPORT_LOST),
     (F.TOKENS_COME, F.FEED_LOST, F.FEED_SILENT, F.CRASH),
+    (F.MARK_LEAPS, F.REPORT_LOST, F.RESTART_DROPS),
 )
 COUNTED_AS = {F.VOIDED: "settlement_failed"}
 
@@ -37,7 +38,7 @@ def test_every_fault_really_happens_and_is_survived(
     monkeypatch.setattr(world, "PAUSES_MAX", 1)
     missing = set(group)
     for seed in range(11, 17):
-        outcome = simulate(seed, 2.0, faults=group, accounts=1)
+        outcome = simulate(seed, 2.0, faults=group, accounts=1, perp=F.MARK_LEAPS in group)
         assert outcome.verdicts == ()
         missing -= {f for f in group if outcome.counts.get(COUNTED_AS.get(f, str(f)))}
         if not missing:
