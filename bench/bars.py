@@ -22,14 +22,15 @@ from engine.bots.bot import Bot
 from engine.domain.instruments import BotId
 from engine.domain.money import MICRO
 from engine.domain.settings import RiskLimits
-from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.bar_files import BarRecording
+from engine.lab.recordings.made_bars import BarMarket
 from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.run import ACCOUNT, Replay, assemble
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.registry import build
 from engine.venues.paper.settings import PaperSettings
 
-BUDGET = {"opcode": 2_725, "call": 84}
+BUDGET = {"opcode": 1_580, "call": 45}
 """At most so many for each bar; a number may only become smaller. Opcodes as Python 3.11 has."""
 AIM = {"opcode": 1_300, "call": 45}
 BARS = 1_200

@@ -24,7 +24,8 @@ from typing import Any
 
 from bench.processes import REPO, environment, run
 from engine.config import Config
-from engine.lab.recordings.bar_files import BarFile, BarMarket
+from engine.lab.recordings.bar_files import BarFile
+from engine.lab.recordings.made_bars import BarMarket
 from engine.lab.replay.setup import ENGINE, ReplayOptions, prepare
 from storage.database import connect_reader
 from storage.journal import decode, load

@@ -4,6 +4,9 @@ Most bars of a rule change nothing: it looks at its indicators and wants what it
 needs no turn. Its `BarClosed` goes to bars and indicators at once, and the strategy is asked by
 `stays` whether an evaluation would only repeat itself; where it would not, the same event is played
 as any other, and neither is fed with it a second time.
+
+Of bars that are known ahead a strategy may say at once where it would want another thing: up to
+there it is not even asked (`Foreseen`).
 """
 
 from __future__ import annotations
@@ -13,19 +16,20 @@ from typing import Protocol
 
 from engine.bots.bot import Agenda, AskedCore, Bot, Cell
 from engine.bots.explain import Explanations
+from engine.bots.foreseen import Foreseen, Foresees, KnownBars
 from engine.bots.signals import Reader
 from engine.bots.slices import IDLE_NS, Put, Slices
 from engine.domain.bots import BotState
 from engine.domain.decisions import Decision
 from engine.domain.effects import Effect
-from engine.domain.events import BarClosed, BookMarked
+from engine.domain.events import BarClosed
 from engine.domain.instruments import Instrument, InstrumentId
 from engine.executor.executor import Executor
 from engine.executor.stillness import Stillness
 from engine.strategies.door import Readings
 
 
-class Stays(Protocol):
+class Stays(Foresees, Protocol):
     """A strategy that can say whether an evaluation at the close of a bar would change nothing."""
 
     def stays(self, readings: Readings, instrument: Instrument, position: int, now_ns: int) -> bool:
@@ -38,6 +42,14 @@ class Stays(Protocol):
 
     def passed(self, instrument: InstrumentId, until_ns: int) -> None:
         """Forget what `stays` found up to this time: no evaluation of those moments follows."""
+        ...
+
+    def standing(self, readings: Readings, instrument: InstrumentId, position: int) -> float | None:
+        """Return the part that stands while it wants nothing else; see `BarRule.standing`."""
+        ...
+
+    def went_on(self, instrument: InstrumentId, bars: int, end_ns: int) -> None:
+        """Count closed bars at which it wanted what stands, the last one ending at `end_ns`."""
         ...
 
 
@@ -54,6 +66,7 @@ class Asked:
         "position",
         "reader",
         "receive",
+        "rule",
         "seen_ns",
         "stayed",
         "stays",
@@ -66,6 +79,7 @@ class Asked:
         self.bot: Bot = cell.bot
         self.bars = self.bot.reads.bars
         self.receive = self.bot.strategy.receive
+        self.rule = rule
         self.stays, self.stayed, self.passed = rule.stays, rule.stayed, rule.passed
         self.instrument = instrument
         self.position = position
@@ -88,6 +102,7 @@ class BarsAhead(AskedCore):
     _second_ns: int
     _tick_ns: int
     _asked: tuple[Asked, ...] = ()
+    _foreseen: Foreseen | None = None
 
     @property
     def _stillness(self) -> Stillness:
@@ -133,13 +148,10 @@ class BarsAhead(AskedCore):
         until = self._stillness.until_ns(end_ns - 1)
         return min(until, self._agenda.next_ns())
 
-    def bar_stays(
-        self, event: BarClosed, mark: BookMarked | None, now_ns: int, *, says: bool
-    ) -> bool:
-        """Take a closed bar, and the mark of its tick where something is held.
+    def bar_stays(self, event: BarClosed, now_ns: int) -> bool:
+        """Take a closed bar; True = no strategy wants another thing, which `bars_stayed` counts.
 
-        `says` = decisions are given on although they repeat themselves. False = it must be played
-        as any other event; what it did to bars and indicators is done.
+        False = it must be played as any other event; what it did to bars and indicators is done.
         """
         closed, stays = self.signals.bar_ahead(event), True
         for asked in self._asked:
@@ -149,8 +161,10 @@ class BarsAhead(AskedCore):
                     asked.reader.now_ns = asked.seen_ns = now_ns
                     if not asked.stays(asked.reader, asked.instrument, asked.position, now_ns):
                         stays = False
-        if not stays or (mark is not None and not self._stillness.mark(mark, now_ns)):
-            return False
+        return stays
+
+    def bars_stayed(self, now_ns: int, *, says: bool) -> None:
+        """Count the evaluations that the bar of this time spared; `says` = give decisions on."""
         for asked in self._asked:
             if asked.seen_ns == now_ns:
                 bot = asked.bot
@@ -159,13 +173,44 @@ class BarsAhead(AskedCore):
                 self._decisions += 1
                 if says:
                     self._decide(asked.stayed(asked.instrument.id, self._decisions, now_ns))
-        return True
 
-    def bars_over(self, end_ns: int) -> None:
-        """Go on behind the last bar that was taken, which ended at `end_ns`."""
+    def bars_alike(self, bars: KnownBars, at: int, most: int) -> int:
+        """Return at how many bars from a place on, at most `most`, nothing else is wanted.
+
+        0 = the next one must be asked about alone, by `bar_stays`.
+        """
+        (instrument,) = self._cells
+        watched, parts = self.signals.watched_bars(instrument), list[float]()
+        if watched is None:
+            return 0
+        for asked in self._asked:
+            part = asked.rule.standing(asked.reader, instrument, asked.position)
+            if part is None:
+                return 0
+            parts.append(part)
+        ahead, rules = self._foreseen, [(one.rule, one.bot.reads) for one in self._asked]
+        if ahead is None or not ahead.stands(bars, watched, rules):
+            ahead = self._foreseen = Foreseen(bars, at, watched, rules)
+        return ahead.alike(at, parts, most) if ahead.turns else 0
+
+    def bars_passed(self, at: int, count: int, end_ns: int) -> None:
+        """Take so many bars from a place on, as `bars_alike` found them; the last ends then."""
+        assert self._foreseen is not None
+        self._foreseen.go(at, count)
+        for asked in self._asked:
+            asked.seen_ns, asked.due_ns = end_ns, end_ns + asked.bot.strategy.timer_ns
+            asked.bot.evaluations += count
+            self._decisions += count
+            asked.rule.went_on(asked.instrument.id, count, end_ns)
+
+    def bars_over(self, end_ns: int, *, closes: bool) -> None:
+        """Go on behind the last bar that was taken, which ended at `end_ns`.
+
+        `closes` = its `BarClosed` is still to be played: strategies are evaluated at its close.
+        """
         self._second_ns = end_ns - end_ns % self._tick_ns + self._tick_ns
         for asked in self._asked:
-            asked.passed(asked.instrument.id, end_ns)
+            asked.passed(asked.instrument.id, end_ns - closes)
             if asked.due_ns:
                 self._agenda.put(asked.cell, asked.due_ns)
         self._asked = ()

@@ -7,6 +7,7 @@ fed with it before any bot is asked. Everything depends on the events and their 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -55,6 +56,13 @@ class Series:
         self.depth = 1
         self.price_unit = price_unit
         """What one unit of its bars' prices is in the currency."""
+
+    def keep(self, bars: Sequence[Bar]) -> None:
+        """Keep bars that closed after those that are kept."""
+        kept = self.bars
+        kept += bars
+        if len(kept) > 2 * self.depth:
+            del kept[: -self.depth]
 
 
 FAILS = (Exception, SystemExit)
@@ -406,10 +414,7 @@ class Signals:
 
     def _feed(self, watched: Watched, name: str, series: Series, bar: Bar) -> None:
         """Keep a bar that closed and feed its indicators with it."""
-        bars = series.bars
-        bars.append(bar)
-        if len(bars) > 2 * series.depth:
-            del bars[: -series.depth]
+        series.keep((bar,))
         fed = watched.fed.bars.get(name)
         if fed is None:
             return
@@ -426,6 +431,11 @@ class Signals:
                 indicator.on_bar(seen)
             except FAILS as error:
                 watched.break_off(indicator, error)
+
+    def watched_bars(self, instrument: InstrumentId) -> Watched | None:
+        """Return what is computed of an instrument, where that is of one series of bars alone."""
+        watched = self._watched.get(instrument)
+        return watched if watched is not None and len(watched.series) == 1 else None
 
     # -- what is read ------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from engine.domain.money import MICRO
 from engine.errors import BadInput, ConfigError
 
 if TYPE_CHECKING:
-    from engine.lab.recordings.bar_files import BarMarket
+    from engine.lab.recordings.made_bars import BarMarket
     from engine.lab.replay.setup import ReplayOptions
 
 PORT_MAX = 65_535
@@ -176,7 +176,7 @@ BAR_MARKET = (
 
 
 def _bar_market(args: argparse.Namespace) -> BarMarket:
-    from engine.lab.recordings.bar_files import BarMarket  # noqa: PLC0415 `kill` needs no lab
+    from engine.lab.recordings.made_bars import BarMarket  # noqa: PLC0415 `kill` needs no lab
 
     share, fee = args.volume_share, args.fee_bps
     for flag, value in (

@@ -7,7 +7,7 @@ reported yet waits in a small bounded room for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -436,6 +436,21 @@ def unmarked(
         for key, position in netted.items()
         if position.size and ((mark := marks.get(key)) is None or mark.mid2 is None)
     ]
+
+
+def mid_values_micro(holding: Holding, instrument: Instrument, mids2: Sequence[int]) -> list[int]:
+    """Return what `mid_value_micro` is at each of many mids, given as twice the price."""
+    size, divisor, second = (
+        holding.yes.total,
+        2 * instrument.value_divisor,
+        instrument.product.second,
+    )
+    values = [floor_div(size * mid2, divisor) for mid2 in mids2]
+    if second is not None:
+        size, mirror = holding.no.total, instrument.product.mid2
+        other = (floor_div(size * mirror(second, mid2), divisor) for mid2 in mids2)
+        values = [one + two for one, two in zip(values, other, strict=True)]
+    return values
 
 
 def _unmarked(holding: Holding) -> int:

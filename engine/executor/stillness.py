@@ -6,10 +6,12 @@ decisions need no turn. What a tick would do then is done here: the mark, and th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from engine.domain.events import BookMarked
+from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Target
+from engine.executor.fills import mid_value_micro, mid_values_micro
 from engine.executor.halts import ExecutorParts, Markets, TradingHalts
 from engine.executor.orders import InstrumentState
 from engine.executor.settings import NEVER
@@ -93,12 +95,55 @@ class Stillness:
         key, marks = mark.instrument, self._markets.marks
         entry = self._table.instruments[key]
         entry.mark = marks[key] = mark
-        equity = self._table.ledger.equity_micro(
-            marks, now_ns=now_ns, mark_age_ns_max=self._gate.mark_age_ns_max
-        )
+        equity = self._equity_micro(now_ns)
         if equity < self._floor_micro:
             return False
+        self._keep(equity)
+        return True
+
+    def marks(self, extremes: tuple[BookMarked, BookMarked], last: BookMarked, now_ns: int) -> bool:
+        """Take the marks of many ticks of one instrument at once; False = none: take each alone.
+
+        `extremes` = those of the lowest and of the highest price, `last` = the one of `now_ns`.
+        Equity moves one way with the price, so it was between those two at every tick.
+        """
+        key, marks = last.instrument, self._markets.marks
+        before = marks.get(key)
+        if before is None:
+            return False
+        equities: list[int] = []
+        for mark in (*extremes, last):
+            marks[key] = mark
+            equities.append(self._equity_micro(now_ns))
+        lowest, highest = min(equities), max(equities)
+        # A new peak lifts the floor by no more than the peak moves, whichever of them came first.
+        if lowest < self._floor_micro + max(0, highest - self._peak_micro):
+            marks[key] = before
+            return False
+        self._table.instruments[key].mark = last
+        self._keep(highest)
+        self._gate.breakers.keep_equity(equities[-1])
+        return True
+
+    def mid_equities_micro(self, instrument: InstrumentId, mids2: Sequence[int]) -> list[int]:
+        """Return the equity shown at each of many mids of one instrument, as twice the price."""
+        ledger, marks = self._table.ledger, self._markets.marks
+        terms = ledger.state.instruments[instrument]
+        equity = ledger.shown_equity_micro(marks)
+        equities = [equity] * len(mids2)
+        for holding in ledger.state.owned[instrument].values():
+            now = mid_value_micro(holding, terms, marks.get(instrument))
+            values = mid_values_micro(holding, terms, mids2)
+            equities = [one + then - now for one, then in zip(equities, values, strict=True)]
+        return equities
+
+    def _equity_micro(self, now_ns: int) -> int:
+        return self._table.ledger.equity_micro(
+            self._markets.marks, now_ns=now_ns, mark_age_ns_max=self._gate.mark_age_ns_max
+        )
+
+    def _keep(self, equity: int) -> None:
+        """Keep equity that begins no stop."""
         self._gate.breakers.keep_equity(equity)
         if equity > self._peak_micro:
             self._floor_micro, self._peak_micro = self._gate.breakers.room()
-        return True

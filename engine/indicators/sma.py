@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
+from engine.indicators.columns import Column, PriceColumns, Totals
 from engine.indicators.door import BarCount, BarIndicator, PriceBar
 from engine.indicators.window import Last
 
@@ -35,3 +36,20 @@ class Sma(BarIndicator, gc=False):
         del now_ns
         closes = self.closes
         return closes.total / closes.size if len(closes.values) == closes.size else None
+
+    def over(self, bars: PriceColumns) -> SmaAhead | None:
+        """Return the average after each of these bars; None before it is full: bar by bar."""
+        return SmaAhead(self.closes, bars.close) if self.closes.full else None
+
+
+class SmaAhead:
+    """The averages of bars that come. Implements `Ahead`."""
+
+    def __init__(self, closes: Last, coming: Column) -> None:
+        self._sums = Totals(closes, coming)
+        self.values: Column = self._sums.totals / closes.size
+
+    def go(self, taken: int, count: int) -> None:
+        """Bring the window to where it has taken so many."""
+        del taken
+        self._sums.go(count)

@@ -20,8 +20,8 @@ from engine.lab.formats.numbers import stamp_ns
 from engine.lab.incident.moment import of_job
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
-from engine.lab.recordings.bar_files import BarMarket
 from engine.lab.recordings.door import Recording
+from engine.lab.recordings.made_bars import BarMarket
 from engine.lab.replay.sets import band_of, play_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso

@@ -35,8 +35,9 @@ from engine.domain.money import MICRO
 from engine.domain.products import RAW
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput
-from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.door import Recording
+from engine.lab.recordings.made_bars import BarMarket
 from engine.lab.recordings.open import instrument_recorded, open_recording
 from engine.lab.recordings.side_by_side import SideBySide
 from engine.lab.replay.result import ReplayResult

@@ -34,7 +34,8 @@ from engine.domain.rules.words import condition_words, operand_words
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput
 from engine.lab.evidence import CAPITAL, CASH_TIMES, LATENCY_MS
-from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.bar_files import BarRecording
+from engine.lab.recordings.made_bars import BarMarket
 from engine.lab.replay.run import ACCOUNT, Replay, assemble, play
 from engine.lab.replay.setup import REPLAY_MARK_AGE_MS
 from engine.plugins import code_digest

@@ -21,8 +21,16 @@ from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.errors import BadInput
+from engine.indicators.columns import Column
 from engine.indicators.door import PriceBar
-from engine.strategies.door import Context, Evaluation, Parameters, Readings, Reads
+from engine.strategies.door import (
+    ColumnReadings,
+    Context,
+    Evaluation,
+    Parameters,
+    Readings,
+    Reads,
+)
 
 S = 1_000_000_000
 HOUR_NS = 3_600 * S
@@ -147,6 +155,24 @@ class Seen:
             held.bars_since = self.bars_since = 0
 
 
+class SeenColumns:
+    """What a rule looks at, at the close of each of many bars. Prices as `Seen` has them."""
+
+    __slots__ = ("_columns", "_unit")
+
+    def __init__(self, columns: ColumnReadings, unit: float) -> None:
+        self._columns = columns
+        self._unit = unit
+
+    def indicator(self, name: str) -> Column:
+        """Return the numbers of a declared variant; not a number = it is not known yet."""
+        return self._columns.indicator(name)
+
+    def prices(self, field: str, back: int = 0) -> Column:
+        """Return `open`, `high`, `low` or `close` of the bar so many bars before each."""
+        return self._columns.bars(field, back) / self._unit
+
+
 class BarRule:
     """Base of a strategy of this kind. A subclass has a name, parameters, `reads_of` and `wish`."""
 
@@ -183,9 +209,15 @@ class BarRule:
         self.timer_ns = HOUR_NS
 
     def __init_subclass__(cls) -> None:
-        """Ask a rule that evaluates or wakes in its own way at each bar, and never `stays`."""
-        if {"evaluate", "receive"} & set(vars(cls)):
+        """Ask a rule that evaluates or wakes in its own way at each bar, and never `stays`.
+
+        What another one said of many bars is not what a rule with a `wish` of its own says.
+        """
+        own = set(vars(cls))
+        if {"evaluate", "receive"} & own:
             cls.stays = None  # type: ignore[assignment, method-assign]
+        if "wish" in own and "parts" not in own:
+            cls.parts = BarRule.parts  # type: ignore[method-assign]
 
     def reads_of(self, parameters: Any) -> Reads:
         """Return what the rule reads: its bars at least, and as many of them as it needs."""
@@ -197,6 +229,15 @@ class BarRule:
         It is asked once as many bars have closed as it reads.
         """
         raise NotImplementedError
+
+    def parts(self, seen: SeenColumns) -> Column | None:
+        """Return the part that `wish` wants at each of many bars; not a number = as before.
+
+        None = the rule must be asked bar by bar. A rule whose wish rests on what it reads alone,
+        and not on what it wanted before, may say so much faster; each must be what `wish` says.
+        """
+        del seen
+        return None
 
     # -- Strategy ----------------------------------------------------------------------------------
 
@@ -267,6 +308,26 @@ class BarRule:
             return False
         part = wish.part if wish is not None else None
         return part is None or part == ((held.part or 0.0) if held.position else 0.0)
+
+    def standing(self, readings: Readings, instrument: InstrumentId, position: int) -> float | None:
+        """Return the part at which `stays` is true of the next bar; None = it must be asked."""
+        held = self._held.get(instrument)
+        if held is None or len(readings.bars(self._bars, self._needed)) < self._needed:
+            return None
+        if held.stated and position != held.position:
+            return None
+        return (held.part or 0.0) if held.position else 0.0
+
+    def parts_over(self, columns: ColumnReadings, instrument: Instrument) -> Column | None:
+        """Return what is wanted at each of many bars; see `parts`."""
+        unit = float(self._per_increment * instrument.price_unit)
+        return self.parts(SeenColumns(columns, unit))
+
+    def went_on(self, instrument: InstrumentId, bars: int, end_ns: int) -> None:
+        """Count so many bars, the last one ending at `end_ns`, at which `standing` was wanted."""
+        held = self._held[instrument]
+        held.bar_end_ns = end_ns
+        held.bars_since += bars
 
     def passed(self, instrument: InstrumentId, until_ns: int) -> None:
         """Forget what `stays` found up to this time: no evaluation of those moments follows."""

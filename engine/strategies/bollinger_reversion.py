@@ -14,8 +14,9 @@ from pydantic import Field, model_validator
 
 from engine.domain.catalog import ValueWords
 from engine.indicators.bollinger import Bollinger
+from engine.indicators.columns import Column, parts_where
 from engine.indicators.door import Variant
-from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
+from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
 
 
@@ -69,3 +70,8 @@ class BollingerReversion(BarRule):
             return None
         part = 1.0 if place < p.enter_below else 0.0 if place > p.leave_above else None
         return Wish(part, (("place", place),))
+
+    def parts(self, seen: SeenColumns) -> Column:
+        """Want the same at each of many bars."""
+        place, p = seen.indicator("place"), self.parameters
+        return parts_where(place < p.enter_below, place > p.leave_above)

@@ -13,7 +13,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from engine.domain.catalog import ValueUnit, ValueWords
-from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
+from engine.indicators.columns import Column, highest, known, lowest, parts_where
+from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
 
 
@@ -55,3 +56,10 @@ class DonchianBreakout(BarRule):
         low = min(bar.low for bar in before[-p.leave :])
         part = 1.0 if last.close > high else 0.0 if last.close < low else None
         return Wish(part, (("high", high), ("low", low)))
+
+    def parts(self, seen: SeenColumns) -> Column:
+        """Want the same at each of many bars."""
+        p, close = self.parameters, seen.prices("close")
+        highs = highest(seen.prices("high", back) for back in range(1, p.enter + 1))
+        lows = lowest(seen.prices("low", back) for back in range(1, p.leave + 1))
+        return parts_where(known(lows) & (close > highs), known(highs) & (close < lows))

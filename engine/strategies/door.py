@@ -16,6 +16,7 @@ from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Intent
 from engine.errors import BadInput
+from engine.indicators.columns import Column
 from engine.indicators.door import Variant
 from engine.indicators.library import fresh
 
@@ -77,6 +78,21 @@ class Readings(Protocol):
 
         Raises BadInput where `reads` does not name it.
         """
+        ...
+
+
+class ColumnReadings(Protocol):
+    """The same of many bars that are known ahead: a number for each, as it will stand at its close.
+
+    Not a number = it is not known.
+    """
+
+    def indicator(self, name: str) -> Column:
+        """Return the numbers of a declared variant. Raises BadInput for one not fed with bars."""
+        ...
+
+    def bars(self, field: str, back: int = 0) -> Column:
+        """Return `open`, `high`, `low`, `close` or `volume` of the bar so many before each."""
         ...
 
 

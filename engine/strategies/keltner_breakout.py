@@ -13,9 +13,10 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from engine.domain.catalog import ValueUnit, ValueWords
+from engine.indicators.columns import Column, known, parts_where
 from engine.indicators.door import Variant
 from engine.indicators.keltner import Keltner
-from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
+from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
 
 
@@ -72,3 +73,9 @@ class KeltnerBreakout(BarRule):
         close = seen.last(1)[-1].close
         part = 1.0 if close > upper else 0.0 if close < middle else None
         return Wish(part, (("upper", upper), ("middle", middle)))
+
+    def parts(self, seen: SeenColumns) -> Column:
+        """Want the same at each of many bars."""
+        upper, middle = seen.indicator("upper"), seen.indicator("middle")
+        close = seen.prices("close")
+        return parts_where(known(middle) & (close > upper), known(upper) & (close < middle))

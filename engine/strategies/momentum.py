@@ -13,7 +13,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from engine.domain.catalog import ValueWords
-from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
+from engine.indicators.columns import Column, parts_where
+from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
 
 
@@ -54,3 +55,9 @@ class Momentum(BarRule):
         change = bars[-1].close / bars[0].close - 1.0
         part = 1.0 if change > p.enter_above else 0.0 if change < p.leave_below else None
         return Wish(part, (("change", change),))
+
+    def parts(self, seen: SeenColumns) -> Column:
+        """Want the same at each of many bars."""
+        p = self.parameters
+        change = seen.prices("close") / seen.prices("close", p.lookback) - 1.0
+        return parts_where(change > p.enter_above, change < p.leave_below)

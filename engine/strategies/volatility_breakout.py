@@ -15,8 +15,9 @@ from pydantic import Field
 
 from engine.domain.catalog import ValueUnit, ValueWords
 from engine.indicators.atr import Atr
+from engine.indicators.columns import Column, parts_where
 from engine.indicators.door import Variant
-from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
+from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
 
 
@@ -62,3 +63,9 @@ class VolatilityBreakout(BarRule):
         move = last[1].close - last[0].close
         rises, falls = move > p.enter_ranges * reach, move < -p.leave_ranges * reach
         return Wish(1.0 if rises else 0.0 if falls else None, (("move", move), ("range", reach)))
+
+    def parts(self, seen: SeenColumns) -> Column:
+        """Want the same at each of many bars."""
+        reach, p = seen.indicator("range"), self.parameters
+        move = seen.prices("close") - seen.prices("close", 1)
+        return parts_where(move > p.enter_ranges * reach, move < -p.leave_ranges * reach)

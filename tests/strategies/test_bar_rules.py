@@ -14,7 +14,7 @@ import pytest
 
 from engine.config import Config
 from engine.errors import BadInput, ConfigError
-from engine.lab.recordings.bar_files import BarMarket
+from engine.lab.recordings.made_bars import BarMarket
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.strategies.bar_rule import Seen, Wish
 from engine.strategies.registry import build

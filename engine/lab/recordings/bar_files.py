@@ -20,26 +20,22 @@ import zipfile
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from math import gcd, sqrt
+from math import gcd
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol, Self, runtime_checkable
 
-from engine.domain.bars import Bar, BarSpec, BarUnit, bar_spec
-from engine.domain.books import Level
+import numpy as np
+
+from engine.domain.bars import BarSpec, BarUnit, bar_spec
 from engine.domain.events import (
-    BarClosed,
-    BookReplaced,
     Event,
     FeedLost,
     FeedRestored,
     InstrumentClosed,
     InstrumentListed,
-    TradePrinted,
 )
-from engine.domain.fills import SizeSource
-from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind, Side
+from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind
 from engine.errors import BadInput, os_sentence
 from engine.lab.formats.numbers import (
     DECIMALS_MAX,
@@ -52,15 +48,21 @@ from engine.lab.formats.numbers import (
 )
 from engine.lab.formats.tables import is_number, text_of
 from engine.lab.recordings.door import RecordingStats
+from engine.lab.recordings.made_bars import (
+    EVENTS_A_BAR,
+    NO_COSTS,
+    BarLaws,
+    BarMarket,
+    Stretch,
+)
 
 S = 1_000_000_000
 DAY_NS = 86_400 * S
 FEED = "bars"
-_BUY, _SELL = Side.BUY, Side.SELL
+STRETCH_BARS = 1_024
+"""Most bars of one piece: progress is reported after it, and columns are made of it at once."""
 SIZE_DECIMALS_MIN = 4
 """A file of whole volumes still lets an order be a part of one."""
-EVENTS_A_BAR = 5
-BPS = 10_000
 LATENCY_MS_MIN = 1
 """Least latency of orders on bars: with none, an order would fill at the close that decided it."""
 
@@ -71,27 +73,6 @@ FORMATS = (
     "a file of bars has a header with a time (open_time, timestamp, time, date or datetime), open, "
     "high, low, close and volume, or is a kline file of Binance (csv, csv.gz or zip)"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class BarMarket:
-    """What is assumed of the market around a bar. Basis points are of the price."""
-
-    slippage_bps: float = 0.0
-    """Half the spread: what a taker pays from the price on."""
-    impact_bps: float = 0.0
-    """What taking the whole displayed size costs more, growing with the root of what is taken."""
-    volume_share: float = 0.1
-    """How much of a bar's volume can be traded by us."""
-    taker_fee_bps: float = 10.0
-    maker_fee_bps: float = 10.0
-
-    @property
-    def levels(self) -> int:
-        return 1 if not self.impact_bps else 5
-
-
-NO_COSTS = BarMarket()
 
 
 class BarRow(NamedTuple):
@@ -216,9 +197,7 @@ class BarRecording:
         self.data_age_ms = 2 * self.spec.step // 1_000_000
         self.tick_ns = max(S, self.spec.step)
         self.bars = self.spec.text
-        self.volume_min = volume_shown(self.instrument, market)
-        """Volume of a bar below which the book around it is empty."""
-        self._away_bps = _away_bps(market, 0)
+        self.laws = BarLaws(self.instrument, market, self.spec)
 
     def held(self, start_ns: int | None, until_ns: int | None) -> list[float]:
         """Return what one was worth from the first open to each close between two times.
@@ -235,21 +214,21 @@ class BarRecording:
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`, and the laws above."""
         for piece in self.pieces():
-            if type(piece) is MadeBar:
+            if isinstance(piece, Stretch):
                 yield from piece.events()
             else:
-                yield piece  # type: ignore[misc]
+                yield piece
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield the same, each bar in one piece."""
+        """Yield the same, bars that follow one another without a gap in one piece."""
         stats, instrument, step_ns = self.stats, self.instrument, self.spec.step
+        decimals = instrument.price_decimals, instrument.size_decimals
         stats.markets.add(instrument.id)
         before, before_end_ns, name = 0, None, self._path.name
-        for line, bar in self._columns.bars(instrument, step_ns):
-            stats.frames += 1
+        for line, start_ns, columns in self._columns.stretches(step_ns, decimals):
+            stats.frames += len(columns[0])
             stats.bytes_read = stats.frames
             stats.at = (name, line)
-            start_ns = bar.start_ns
             if before_end_ns is None:
                 stats.first_ns = start_ns
                 yield start_ns, InstrumentListed(instrument=instrument)
@@ -259,121 +238,25 @@ class BarRecording:
                 lost = FeedLost(feed=FEED, instrument=instrument.id, reason="bars are missing")
                 yield before_end_ns, lost
                 yield start_ns, FeedRestored(feed=FEED, instrument=instrument.id)
-            before_end_ns = stats.last_ns = bar.end_ns
-            stats.events += EVENTS_A_BAR
-            yield MadeBar(self, bar, before or bar.volume)
-            before = bar.volume
+            stretch = Stretch(self.laws, start_ns, columns, before)
+            before_end_ns = stats.last_ns = stretch.end_ns
+            stats.events += EVENTS_A_BAR * len(stretch)
+            yield stretch
+            before = columns[4][-1]
         if before_end_ns is not None:
             yield before_end_ns, InstrumentClosed(instrument=instrument.id)
 
-    def touch(self, price: int) -> tuple[int, int]:
-        """Return the best bid and ask of a book around a price that is not empty."""
-        away = round(price * self._away_bps / BPS)
-        return max(self.instrument.tick, price - away), price + away
 
-    def printed(self, price: int, volume: int, aggressor: Side) -> TradePrinted:
-        """Return the trade at an extreme of a bar of this volume."""
-        share = int(volume * self.market.volume_share)
-        return TradePrinted(
-            instrument=self.instrument.id,
-            price=price,
-            size=share or None,
-            aggressor=aggressor,
-            source=SizeSource.INFERRED if share else SizeSource.UNKNOWN,
-        )
+Piece = Stretch | tuple[int, Event]
 
 
 @runtime_checkable
 class InPieces(Protocol):
-    """A recording that gives its bars in one piece each."""
+    """A recording that gives bars in one piece where they follow one another without a gap."""
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield what `events` does, each bar in one piece."""
+        """Yield what `events` does."""
         ...
-
-
-class MadeBar:
-    """What one bar is made into; its events are made when somebody asks for them."""
-
-    __slots__ = ("_events", "bar", "before", "closed", "recording")
-
-    def __init__(self, recording: BarRecording, bar: Bar, before: int) -> None:
-        """`before` = the volume of the bar before it."""
-        self.recording = recording
-        self.bar = bar
-        self.before = before
-        self.closed = BarClosed(instrument=recording.instrument.id, bars=recording.bars, bar=bar)
-        self._events: tuple[tuple[int, Event], ...] = ()
-
-    @property
-    def falls_first(self) -> bool:
-        """True where the low is nearer to the open than the high."""
-        bar = self.bar
-        return bar.open - bar.low <= bar.high - bar.open
-
-    def book(self) -> BookReplaced:
-        """Return the book of its last moment."""
-        made = self.recording
-        return book_around(made.instrument, self.bar.close, self.bar.volume, made.market)
-
-    def events(self) -> tuple[tuple[int, Event], ...]:
-        """Return its events, each with its time."""
-        if self._events:
-            return self._events
-        bar, made = self.bar, self.recording
-        start_ns, third_ns = bar.start_ns, made.spec.step // 3
-        low = made.printed(bar.low, bar.volume, _SELL)
-        high = made.printed(bar.high, bar.volume, _BUY)
-        first, second = (low, high) if self.falls_first else (high, low)
-        self._events = (
-            (start_ns, book_around(made.instrument, bar.open, self.before, made.market)),
-            (start_ns + third_ns, first),
-            (start_ns + 2 * third_ns, second),
-            (bar.end_ns - 1, self.book()),
-            (bar.end_ns, self.closed),
-        )
-        return self._events
-
-
-Piece = MadeBar | tuple[int, Event]
-
-
-def volume_shown(instrument: Instrument, market: BarMarket) -> int:
-    """Return the least volume around which a book of any size is assumed."""
-    least = market.levels * instrument.lot
-    return next(
-        (
-            volume
-            for volume in range(max(0, int(least / market.volume_share) - 2), 1 << 62)
-            if int(volume * market.volume_share) >= least
-        )
-        if market.volume_share > 0
-        else iter((1 << 62,))
-    )
-
-
-def _away_bps(market: BarMarket, level: int) -> float:
-    """Return how far from the price a level stands."""
-    depth = sqrt((level + 1) / market.levels) if market.impact_bps else 0.0
-    return market.slippage_bps + market.impact_bps * depth
-
-
-def book_around(instrument: Instrument, price: int, volume: int, market: BarMarket) -> BookReplaced:
-    """Return the book that is assumed at a price, where so much was traded before."""
-    tick, lot = instrument.tick, instrument.lot
-    size = int(volume * market.volume_share) // market.levels // lot * lot
-    if size > 0 and not market.impact_bps and not market.slippage_bps:
-        return BookReplaced(
-            instrument=instrument.id, bids=((max(tick, price), size),), asks=((price, size),)
-        )
-    bids: list[Level] = []
-    asks: list[Level] = []
-    for level in range(market.levels):
-        away = round(price * _away_bps(market, level) / BPS)
-        if size > 0:
-            bids.append((max(tick, price - away), size))
-            asks.append((price + away, size))
-    return BookReplaced(instrument=instrument.id, bids=tuple(bids), asks=tuple(asks))
 
 
 def currency_of(symbol: str) -> str:
@@ -465,24 +348,22 @@ class BarColumns:
         ends = ((start_ns + step_ns - 1) // DAY_NS for start_ns in starts)
         return opened[0] / 1e8, dict(zip(ends, (close / 1e8 for close in closes), strict=True))
 
-    def bars(self, instrument: Instrument, step_ns: int) -> Iterator[tuple[int, Bar]]:
-        """Yield each line's number and its bar in the instrument's units."""
-        price = 10 ** (DECIMALS_MAX - instrument.price_decimals)
-        size = 10 ** (DECIMALS_MAX - instrument.size_decimals)
-        for line, start_ns, opened, high, low, close, volume in zip(
-            self.lines, *self._values, strict=True
-        ):
-            lots = volume // size
-            yield (
-                line,
-                Bar(
-                    start_ns,
-                    start_ns + step_ns,
-                    opened // price,
-                    high // price,
-                    low // price,
-                    close // price,
-                    lots,
-                    1 if lots else 0,
-                ),
-            )
+    def stretches(
+        self, step_ns: int, decimals: tuple[int, int]
+    ) -> Iterator[tuple[int, int, list[list[int]]]]:
+        """Yield the last line and the first moment of bars without a gap, and their columns.
+
+        `decimals` are those of prices and of sizes: open, high, low, close, volume in increments.
+        """
+        units = [10 ** (DECIMALS_MAX - decimals[0])] * 4 + [10 ** (DECIMALS_MAX - decimals[1])]
+        starts, *columns = (np.frombuffer(column, dtype=np.int64) for column in self._values)
+        gaps = np.flatnonzero(np.diff(starts) != step_ns) + 1
+        edges = [0, *gaps.tolist(), len(starts)]
+        for begins, ends in pairwise(edges):
+            for first in range(begins, ends, STRETCH_BARS):
+                last = min(ends, first + STRETCH_BARS)
+                made = [
+                    (column[first:last] // unit).tolist()
+                    for column, unit in zip(columns, units, strict=True)
+                ]
+                yield self.lines[last - 1], int(starts[first]), made

@@ -19,8 +19,9 @@ from engine.domain.perpetual_events import FundingSettled
 from engine.domain.products.funding import RateType, typed_rates
 from engine.domain.products.margin import PRICE_DECIMALS
 from engine.errors import BadInput
-from engine.lab.recordings.bar_files import BarRecording, MadeBar, Piece, kind_of
+from engine.lab.recordings.bar_files import BarRecording, Piece, kind_of
 from engine.lab.recordings.door import MadeRecording
+from engine.lab.recordings.made_bars import Stretch
 from storage.datasets import DataKind, Dataset, columns, read, verify
 
 UNFUNDED = "funding: not in this data; import its rates as a data set of their own"
@@ -137,29 +138,39 @@ class FundedBars(FundedRecording):
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield (now_ns, event). See `Recording`."""
         for piece in self.pieces():
-            if type(piece) is MadeBar:
+            if isinstance(piece, Stretch):
                 yield from piece.events()
             else:
-                yield piece  # type: ignore[misc]
+                yield piece
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield the same, each bar in one piece in which no stamp lies."""
+        """Yield the same, bars in one piece in which no stamp lies."""
         due, close = self._due, 0
         for piece in self._bars.pieces():
-            made = piece if isinstance(piece, MadeBar) else None
-            starts_ns = piece[0] if not isinstance(piece, MadeBar) else piece.bar.start_ns
+            starts_ns = piece.start_ns if isinstance(piece, Stretch) else piece[0]
             while due and due[0][0] < starts_ns:
                 yield from self._settled(close * self._to_e8)
-            if made is None:
+            if isinstance(piece, Stretch):
+                yield from self._among(piece)
+                close = piece.closes(len(piece) - 1, 1)[0]
+            else:
                 yield piece
-                continue
-            within: list[tuple[int, Event]] = []
+
+    def _among(self, stretch: Stretch) -> Iterator[Piece]:
+        """Yield bars that follow one another, and the stamps that lie among them."""
+        due, done = self._due, 0
+        while due and due[0][0] < stretch.end_ns:
+            at = (due[0][0] - stretch.start_ns) // stretch.step_ns
+            if at > done:
+                yield stretch.cut(done, at)
+            made, within = stretch.made(at), list[tuple[int, Event]]()
             while due and due[0][0] < made.bar.end_ns:
                 within += self._settled(made.bar.open * self._to_e8)
-            close = made.bar.close
-            if within and within[-1][0] > starts_ns:
+            done = at
+            if within and within[-1][0] > made.bar.start_ns:
                 # Of one moment the stamp is first: what is held then is what it counts.
-                yield from sorted([*within, *made.events()], key=lambda one: one[0])
-            else:
-                yield from within
-                yield made
+                within = sorted([*within, *made.events()], key=lambda one: one[0])
+                done += 1
+            yield from within
+        if done < len(stretch):
+            yield stretch.cut(done, len(stretch))

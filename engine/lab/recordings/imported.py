@@ -37,17 +37,15 @@ from engine.lab.formats.importing import numbered
 from engine.lab.formats.numbers import DECIMALS_MAX, decimals_of
 from engine.lab.recordings.bar_files import (
     FEED,
-    NO_COSTS,
     SIZE_DECIMALS_MIN,
     BarColumns,
-    BarMarket,
     BarRecording,
     S,
-    book_around,
     currency_of,
     instrument_of,
 )
 from engine.lab.recordings.door import RecordingStats
+from engine.lab.recordings.made_bars import NO_COSTS, BarMarket, book_around
 from storage.datasets import COLUMNS, DataKind, Dataset, columns, read, verify
 
 SEEN = 20

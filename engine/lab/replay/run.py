@@ -9,7 +9,6 @@ from operator import itemgetter
 
 import msgspec
 
-from engine.bots.bars_ahead import BarsAhead
 from engine.bots.bot import Bot, mark_of
 from engine.bots.core import AccountCore
 from engine.bots.slices import SECOND_NS
@@ -38,8 +37,10 @@ from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import VenueCore
 from engine.lab.pump import AFTER_NS, FORGET_AFTER_NS, Driver
-from engine.lab.recordings.bar_files import EVENTS_A_BAR, InPieces, MadeBar, Piece
+from engine.lab.recordings.bar_files import InPieces, Piece
 from engine.lab.recordings.door import Recording
+from engine.lab.recordings.made_bars import EVENTS_A_BAR, Stretch
+from engine.lab.replay.bar_lane import BarLane
 from engine.lab.replay.result import (
     FillWatch,
     MarketResult,
@@ -56,6 +57,8 @@ from engine.venues.paper.settings import PaperSettings
 EQUITY_EVERY_NS = 60 * 1_000_000_000
 BLOCK_EVENTS = 500
 """Events every replay takes in one go, after which progress is reported."""
+BLOCK_PIECES = 4
+"""The same of bars: each piece may be a thousand of them."""
 
 EQUITY_POINTS_MAX = 100_000
 """69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
@@ -102,7 +105,7 @@ def _play_events(
     while not played.torn:
         block: list[Piece] = []
         try:
-            block.extend(islice(pieces, BLOCK_EVENTS))
+            block.extend(islice(pieces, BLOCK_PIECES if bars else BLOCK_EVENTS))
         except BadInput as error:
             played.torn = str(error)  # what was read before stands in the block
         if not block:
@@ -117,18 +120,22 @@ def _play_events(
                 replay.feed_bars(block)
             else:
                 replay.feed(block)  # type: ignore[arg-type]
-        made = sum(type(one) is MadeBar for one in block) if bars else 0
-        played.events += len(block) + made * (EVENTS_A_BAR - 1)
+        played.events += sum(map(_events_of, block)) if bars else len(block)
         played.last_ns = times[-1]
         report()
 
 
 def _times(block: Sequence[Piece]) -> list[int]:
-    """Return the time of each event; of a bar in one piece its first and its last."""
+    """Return the time of each event; of bars in one piece their first and their last."""
     times: list[int] = []
     for one in block:
-        times += (one.bar.start_ns, one.bar.end_ns) if isinstance(one, MadeBar) else one[:1]
+        times += (one.start_ns, one.end_ns) if isinstance(one, Stretch) else one[:1]
     return times
+
+
+def _events_of(piece: Piece) -> int:
+    """Return how many events a piece of bars stands for."""
+    return EVENTS_A_BAR * len(piece) if isinstance(piece, Stretch) else 1
 
 
 def _check_order(times: list[int], played: Played) -> None:
@@ -139,102 +146,6 @@ def _check_order(times: list[int], played: Played) -> None:
         raise BrokenInvariant(
             f"the recording's clock ran backwards at event {played.events + back}"
         )
-
-
-# -- The lane of bars ------------------------------------------------------------------------------
-# Where nothing of ours is open or under way, each owner holds what it wants, and every rule that
-# reads the bars says that it stays so, the events of a bar move nothing: they are not even made.
-# What a tick does at its end is done: equity at its close, and whether that trips a stop or makes a
-# peak. Anything else is played event by event, from a desk that stands as if all had been. Orders,
-# fills, equity, decisions and digest are the same; those decisions that repeat themselves are made
-# where they are kept, and only counted elsewhere.
-
-
-CLOSING = 2
-"""Events at the end of a bar: the book at its close, and that it closed."""
-
-
-class BarLane:
-    """Takes bars for one replay."""
-
-    def __init__(self, driver: Driver, core: BarsAhead, *, says: bool) -> None:
-        """`says` = decisions that repeat themselves are given on, too."""
-        self._driver = driver
-        self._core = core
-        self._says = says
-        self._until_ns = 0
-        """Until when bars may be taken; 0 = the lane is closed."""
-        self._holds = False
-        """Something is held: its equity moves with the marks."""
-        self.equity_micro: int | None = None
-        """Equity at the mid while nothing is held; None = it moves with the marks."""
-        self._last: MadeBar | None = None
-        """The bar taken last; None = none is since the lane was entered."""
-
-    def take(self, made: MadeBar) -> Sequence[tuple[int, Event]]:
-        """Take a bar as far as it changes nothing; return the events that must be played."""
-        end_ns, shown = made.bar.end_ns, made.bar.volume >= made.recording.volume_min
-        if end_ns >= self._until_ns or not shown:
-            self.leave()
-            if not shown:
-                return made.events()
-            if not self._enters(made):
-                # Mostly an order is under way, and all is at rest before the first trade prints.
-                opened, *others = made.events()
-                self._driver.play((opened,))
-                self._driver.run_until(others[0][0] - 1)
-                if not self._enters(made):
-                    return others
-        mark = _mark(made) if self._holds else None
-        if self._core.bar_stays(made.closed, mark, end_ns, says=self._says):
-            self._last = made
-            return ()
-        self.leave()
-        self._traded(made)
-        return made.events()[-CLOSING:]
-
-    def _traded(self, made: MadeBar) -> None:
-        """Have the cache know the price of the last trade in a bar."""
-        view = self._core.cache.views[made.closed.instrument]
-        view.last_trade = made.bar.high if made.falls_first else made.bar.low
-
-    def _enters(self, made: MadeBar) -> bool:
-        end_ns, key = made.bar.end_ns, made.closed.instrument
-        until_ns = self._driver.idle_until_ns()
-        if until_ns > end_ns:
-            until_ns = min(until_ns, self._core.bars_until_ns(key, end_ns))
-        if until_ns <= end_ns:
-            return False
-        self._until_ns = until_ns
-        executor = self._core.executor
-        self._holds = bool(executor.ledger.held)
-        self.equity_micro = None if self._holds else executor.equity_mid_micro(end_ns)
-        return True
-
-    def leave(self) -> None:
-        """Have caches and venue see the last moment of the bar that was taken last."""
-        self._until_ns = 0
-        last, self._last = self._last, None
-        if last is None:
-            return
-        self._traded(last)
-        self._core.bars_over(last.bar.end_ns)
-        self._driver.went_on(last.book(), last.bar.end_ns)
-
-
-def _mark(made: MadeBar) -> BookMarked:
-    at_ns = made.bar.end_ns - 1
-    bid, ask = made.recording.touch(made.bar.close)
-    return BookMarked(
-        instrument=made.closed.instrument,
-        best_bid=bid,
-        best_ask=ask,
-        mid2=bid + ask,
-        two_sided_ns=at_ns,
-        proof_ns=at_ns,
-        trusted=True,
-        closed=False,
-    )
 
 
 class Replay:
@@ -276,6 +187,7 @@ class Replay:
             placed=self._placed, filled=self._filled, seen=self._seen, moved=self._moved,
             at_rest=venue.at_rest if isinstance(venue, PaperVenue) else None,
         )  # fmt: skip
+        self._says = says
         self._lane = BarLane(self._driver, self._core, says=says)
         self._every_ns = max(EQUITY_EVERY_NS, tick_ns)
         self._sample_ns = 0
@@ -321,24 +233,51 @@ class Replay:
         """Take what happened, in order; of bars those that change nothing take the lane."""
         events: list[tuple[int, Event]] = []
         for one in block:
-            if not isinstance(one, MadeBar):
-                events.append(one)
-                continue
-            if events:
+            if isinstance(one, Stretch):
                 self.feed(events)
                 events = []
-            events += self._left_of(one)
+                self._feed_stretch(one)
+            else:
+                events.append(one)
         self.feed(events)
 
-    def _left_of(self, made: MadeBar) -> Sequence[tuple[int, Event]]:
-        """Let a bar take the lane, and note equity at its end; return what must be played of it."""
-        end_ns = made.bar.end_ns
-        if self._start_ns is not None or self._sample_ns < end_ns:
-            return made.events()
-        left = self._lane.take(made)
-        if not left and end_ns >= self._sample_ns:
-            self._sample(end_ns, self._lane.equity_micro)
-        return left
+    def _feed_stretch(self, stretch: Stretch) -> None:
+        """Let bars take the lane, and note equity at their ends; play what must be."""
+        at, count, lane = 0, len(stretch), self._lane
+        while at < count:
+            if self._start_ns is not None or self._sample_ns < stretch.end_of(at):
+                self.feed(stretch.made(at).events())
+                at += 1
+            else:
+                end_ns, until_ns = stretch.end_of(at), 0
+                if not self._says:
+                    until_ns = self._sampled_until_ns(stretch, end_ns)
+                taken, left = lane.take(stretch, at, until_ns)
+                if left:
+                    self.feed(left)
+                elif taken > 1:
+                    self._sample_bars(stretch, at, taken)
+                elif end_ns >= self._sample_ns:
+                    self._sample(end_ns, lane.equity_micro)
+                at += taken
+
+    def _sampled_until_ns(self, stretch: Stretch, end_ns: int) -> int:
+        """Return until when each time at which equity is noted is the end of a bar, as this is."""
+        off_ns = (self._sample_ns - end_ns) % stretch.step_ns
+        return self._sample_ns if off_ns or self._every_ns % stretch.step_ns else stretch.end_ns
+
+    def _sample_bars(self, stretch: Stretch, at: int, count: int) -> None:
+        """Note the equity of bars that were taken at once, at the ends at which it is noted."""
+        step_ns, last = stretch.step_ns, at + count
+        while (first := -((stretch.start_ns - self._sample_ns) // step_ns) - 1) < last:
+            stride = max(1, self._every_ns // step_ns)
+            room = EQUITY_POINTS_MAX + 1 - len(self.result.equity)
+            until = min(last, first + room * stride)
+            noted = self._lane.equities_micro(stretch, first, until - first, stride)
+            end_ns, every_ns = stretch.end_of(first), stride * step_ns
+            times = range(end_ns, end_ns + len(noted) * every_ns, every_ns)
+            self.result.equity += zip(times, noted, strict=True)
+            self._sampled(times[-1])
 
     def feed(self, block: Sequence[tuple[int, Event]]) -> None:
         """Take events, each at its time, and note the equity once a minute."""
@@ -413,9 +352,13 @@ class Replay:
         """Note the equity of this moment (None = ask for it), and when it is noted next."""
         if equity_micro is None:
             equity_micro = self._executor.equity_mid_micro(now_ns)
-        points = self.result.equity
         if equity_micro is not None:
-            points.append((now_ns, equity_micro))
+            self.result.equity.append((now_ns, equity_micro))
+        self._sampled(now_ns)
+
+    def _sampled(self, now_ns: int) -> None:
+        """Keep no more points than may be, and set when equity is noted next."""
+        points = self.result.equity
         if len(points) > EQUITY_POINTS_MAX:
             del points[1::2]
             self._every_ns *= 2

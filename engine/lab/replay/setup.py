@@ -24,13 +24,14 @@ from engine.domain.limits import LIMITS
 from engine.domain.money import MICRO
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput, ConfigError, StorageError
-from engine.lab.recordings.bar_files import LATENCY_MS_MIN, NO_COSTS, BarMarket, BarRecording
+from engine.lab.recordings.bar_files import LATENCY_MS_MIN, BarRecording
 from engine.lab.recordings.door import (
     MadeRecording,
     OutcomeRecording,
     Recording,
     RecordingUntil,
 )
+from engine.lab.recordings.made_bars import NO_COSTS, BarMarket
 from engine.lab.recordings.open import currency_recorded, open_recording
 from engine.lab.replay.result import ReplayResult, summarise
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble

@@ -24,8 +24,9 @@ from engine.errors import BadInput
 from engine.lab.formats import door, importing
 from engine.lab.formats.door import CellReader
 from engine.lab.formats.importing import ImportRequest, formats, import_files, preview
-from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.imported import open_dataset
+from engine.lab.recordings.made_bars import BarMarket
 from storage import datasets
 from storage.datasets import Checked, DataKind, Dataset, DataTrust, columns, find, unfinished
 

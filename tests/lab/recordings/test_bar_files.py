@@ -23,7 +23,8 @@ from engine.domain.fills import SizeSource
 from engine.domain.instruments import Side
 from engine.errors import BadInput
 from engine.lab.formats.numbers import stamp_ns
-from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.bar_files import BarRecording
+from engine.lab.recordings.made_bars import BarMarket
 
 S = 1_000_000_000
 T0 = 1_700_000_040

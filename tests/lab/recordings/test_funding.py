@@ -12,7 +12,7 @@ from engine.domain.perpetual_events import FundingSettled
 from engine.domain.products.funding import RateType, rate_e18
 from engine.errors import BadInput
 from engine.lab.formats.importing import ImportRequest, import_files
-from engine.lab.recordings.bar_files import BarRecording, MadeBar
+from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.door import MadeRecording, RecordingUntil
 from engine.lab.recordings.funding import (
     UNFUNDED,
@@ -22,6 +22,7 @@ from engine.lab.recordings.funding import (
     with_rates,
 )
 from engine.lab.recordings.imported import open_dataset
+from engine.lab.recordings.made_bars import Stretch
 from storage.datasets import read
 
 NAME = "binance:BTC/USDT:USDT"
@@ -87,10 +88,11 @@ def test_bars_without_a_stamp_within_stay_in_one_piece_and_tell_the_same(tmp_pat
     made = with_rates(bars(tmp_path, *range(5)), path)
     assert isinstance(made, FundedBars)
     pieces = list(made.pieces())
-    assert sum(isinstance(one, MadeBar) for one in pieces) == 4, "all but the one it lies in"
+    lengths = [len(one) for one in pieces if isinstance(one, Stretch)]
+    assert lengths == [1, 1, 2], "a stamp parts them; the bar it lies in is played"
     told = []
     for one in pieces:
-        told += one.events() if isinstance(one, MadeBar) else [one]
+        told += one.events() if isinstance(one, Stretch) else [one]
     again = with_rates(bars(tmp_path, *range(5)), path)
     assert told == list(again.events())
     until = RecordingUntil(with_rates(bars(tmp_path, *range(5)), path), (T0 + H + 1) * S)

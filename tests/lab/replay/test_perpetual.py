@@ -22,11 +22,12 @@ from engine.domain.perpetual_events import FundingPaid
 from engine.domain.run_funding import RunFunding
 from engine.domain.settings import RiskLimits
 from engine.lab.formats.importing import ImportRequest, import_files
-from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.door import MadeRecording
 from engine.lab.recordings.funding import with_rates
+from engine.lab.recordings.made_bars import BarMarket
+from engine.lab.replay.bar_lane import BarLane, Taken
 from engine.lab.replay.result import ReplayResult
-from engine.lab.replay.run import BarLane
 from engine.lab.replay.setup import assemble
 from engine.strategies.door import Context, Evaluation
 from engine.strategies.sma_cross import SmaCross, SmaCrossParameters
@@ -203,7 +204,7 @@ def test_recorded_rates_over_recorded_bars_pay_what_fills_bars_and_rates_come_to
     without, _ = flipped(BarRecording(path, market=market, name=WLD))
     assert without.funding.summary() == RunFunding()
     assert RunFunding().sentence == "Funding: not in this data, counted as none."
-    monkeypatch.setattr(BarLane, "take", lambda _, made: made.events())
+    monkeypatch.setattr(BarLane, "take", lambda _, bars, at, __: Taken(1, bars.made(at).events()))
     event_by_event, _ = flipped(with_rates(BarRecording(path, market=market, name=WLD), folder))
     assert event_by_event.digest == result.digest
     assert event_by_event.equity == result.equity

@@ -21,10 +21,14 @@ from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
 from engine.domain.settings import RiskLimits
 from engine.lab.pump import Driver
-from engine.lab.recordings.bar_files import BarMarket, BarRecording
+from engine.lab.recordings import bar_files
+from engine.lab.recordings.bar_files import BarRecording
+from engine.lab.recordings.made_bars import BarMarket
+from engine.lab.replay import run as replay_module
 from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.run import ACCOUNT, assemble
 from engine.runtime.journal import DigestRecorder
+from engine.strategies.bar_rule import Seen, Wish
 from engine.strategies.door import Context, Evaluation, Strategy
 from engine.strategies.registry import build
 from engine.strategies.sma_cross import SmaCross, SmaCrossParameters
@@ -39,7 +43,9 @@ RULES: dict[str, dict[str, str]] = {
     "sma_cross": {"fast": "3", "slow": "8", "share": "0.05"},
     "rsi_reversion": {"period": "5", "oversold": "40"},
     "bollinger_reversion": {"period": "8", "enter_below": "0.2"},
-    "donchian_breakout": {"share": "0.05"},
+    "donchian_breakout": {"enter": "9", "leave": "4", "share": "0.05"},
+    "momentum": {"lookback": "7", "share": "0.05"},
+    "keltner_breakout": {"period": "4", "atr_period": "9", "share": "0.05"},
     "grid": {},
     "dca": {},
 }
@@ -154,6 +160,9 @@ def test_what_is_passed_over_changes_no_order_fill_or_decision(
     bars=st.sampled_from(["1m", "5m"]),
     slippage=st.sampled_from([0.0, 5.0]),
     model=st.sampled_from(list(FillModel)),
+    loss=st.sampled_from(["10", "0.3"]),
+    stretch=st.sampled_from([1, 7, 1_024]),
+    points=st.sampled_from([20, 100_000]),
 )
 def test_bars_in_the_lane_make_the_same_orders_fills_equity_and_digest(
     seed: int,
@@ -161,13 +170,18 @@ def test_bars_in_the_lane_make_the_same_orders_fills_equity_and_digest(
     bars: str,
     slippage: float,
     model: FillModel,
+    loss: str,
+    stretch: int,
+    points: int,
     tmp_path: Path,
 ) -> None:
     path, market = written(tmp_path / "b.csv", seed), BarMarket(slippage_bps=slippage)
-    lane, said = run(path, rules, bars, market, model, says=False)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bar_files, "STRETCH_BARS", stretch)
+        patch.setattr(replay_module, "EQUITY_POINTS_MAX", points)
+        lane, said = run(path, rules, bars, market, model, says=False, loss=loss)
         patch.setattr(AccountCore, "reads_bars_alone", lambda *_: False)
-        whole, all_said = run(path, rules, bars, market, model)
+        whole, all_said = run(path, rules, bars, market, model, loss=loss)
     assert lane == whole
     assert lane.digest == whole.digest
     assert [one for one in all_said if one.intent] == [one for one in said if one.intent]
@@ -194,6 +208,22 @@ def test_most_bars_of_a_rule_take_the_lane(tmp_path: Path) -> None:
     result, said = run(path, ("sma_cross",), "1m", market, FillModel.REALISTIC, says=False)
     assert result.fills > 4
     assert len(said) < 0.7 * result.evaluations
+
+
+def test_bars_before_a_cross_pass_without_their_rule_being_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, asked = written(tmp_path / "b.csv", 1), list[int]()
+    one = SmaCross.wish
+
+    def counted(self: SmaCross, seen: Seen) -> Wish | None:
+        asked.append(1)
+        return one(self, seen)
+
+    monkeypatch.setattr(SmaCross, "wish", counted)
+    result, _ = run(path, ("sma_cross",), "1m", BarMarket(), FillModel.REALISTIC, says=False)
+    assert result.fills > 4
+    assert len(asked) < 0.6 * result.evaluations
 
 
 def test_orders_that_rest_meet_every_snapshot_and_trade(

@@ -1,0 +1,152 @@
+"""The lane of bars: those that change nothing pass without their events.
+
+Where nothing of ours is open or under way, each owner holds what it wants, and every rule that
+reads the bars says that it stays so, the events of a bar move nothing: they are not even made. What
+a tick does at its end is done: equity at its close, and whether that trips a stop or makes a peak.
+Anything else is played event by event, from a desk that stands as if all had been. Orders, fills,
+equity, decisions and digest are the same; those decisions that repeat themselves are made where
+they are kept, and only counted elsewhere.
+
+Of bars that follow without a gap, and rules that can say ahead where they turn, the next bar that
+must be looked at is known: those before it pass at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from engine.bots.bars_ahead import BarsAhead
+from engine.domain.events import Event
+from engine.lab.pump import Driver
+from engine.lab.recordings.made_bars import MadeBar, Stretch
+
+CLOSING = 2
+"""Events at the end of a bar: the book at its close, and that it closed."""
+
+
+class Taken(NamedTuple):
+    """What became of bars."""
+
+    bars: int
+    """How many were taken."""
+    left: Sequence[tuple[int, Event]]
+    """What of them must be played."""
+
+
+class BarLane:
+    """Takes bars for one replay."""
+
+    def __init__(self, driver: Driver, core: BarsAhead, *, says: bool) -> None:
+        """`says` = decisions that repeat themselves are given on, too."""
+        self._driver = driver
+        self._core = core
+        self._says = says
+        self._until_ns = 0
+        """Until when bars may be taken; 0 = the lane is closed."""
+        self._holds = False
+        """Something is held: its equity moves with the marks."""
+        self.equity_micro: int | None = None
+        """Equity at the mid while nothing is held; None = it moves with the marks."""
+        self._last: tuple[Stretch, int] | None = None
+        """The bar taken last, by its place; None = none is since the lane was entered."""
+
+    def take(self, stretch: Stretch, at: int, until_ns: int) -> Taken:
+        """Take bars from a place on as far as they change nothing, several if they end by then."""
+        shown = stretch.shown(at)
+        if stretch.end_of(at) >= self._until_ns or not shown:
+            self.leave()
+            made = stretch.made(at)
+            if not shown:
+                return Taken(1, made.events())
+            if not self._enters(made):
+                # Mostly an order is under way, and all is at rest before the first trade prints.
+                self._driver.play((made.opening(),))
+                self._driver.run_until(made.first_trade_ns - 1)
+                if not self._enters(made):
+                    return Taken(1, made.rest())
+        if not self._says and (count := self._take_alike(stretch, at, until_ns)):
+            return Taken(count, ())
+        return Taken(1, self._take_one(stretch, at))
+
+    def _take_one(self, stretch: Stretch, at: int) -> Sequence[tuple[int, Event]]:
+        """Take a bar whose rules are asked; return what of it must be played."""
+        made = stretch.made(at)
+        closed, end_ns = made.closed, made.bar.end_ns
+        mark = made.mark() if self._holds else None
+        stays = self._core.bar_stays(closed, end_ns)
+        if mark is not None and not self._core.executor.stillness.mark(mark, end_ns):
+            self.leave()
+            self._traded(made)
+            return made.rest()[-CLOSING:]
+        self._last = stretch, at
+        if stays:
+            self._core.bars_stayed(end_ns, says=self._says)
+            return ()
+        self.leave(closes=True)
+        return ((end_ns, closed),)
+
+    def _take_alike(self, stretch: Stretch, at: int, until_ns: int) -> int:
+        """Take the bars that end by then and before any rule turns; say how many.
+
+        0 = the next one must be taken alone.
+        """
+        count = stretch.shown_before(min(self._until_ns, until_ns + 1), at)
+        if count <= 0:
+            return 0
+        count = self._core.bars_alike(stretch, at, count)
+        while count and self._holds and not self._marks(stretch, at, count):
+            count //= 2
+        if count:
+            last = at + count - 1
+            self._core.bars_passed(at, count, stretch.end_of(last))
+            self._last = stretch, last
+        return count
+
+    def _marks(self, stretch: Stretch, at: int, count: int) -> bool:
+        """Take the marks of so many bars; False = equity may trip a stop among them."""
+        laws, end_ns = stretch.laws, stretch.end_of(at + count - 1)
+        closes = stretch.closes(at, count)
+        low, high, last = (
+            laws.mark(price, end_ns - 1) for price in (min(closes), max(closes), closes[-1])
+        )
+        return self._core.executor.stillness.marks((low, high), last, end_ns)
+
+    def equities_micro(self, stretch: Stretch, at: int, count: int, stride: int) -> list[int]:
+        """Return the equity shown at the end of each so many of the bars that were just taken."""
+        if self.equity_micro is not None:
+            return [self.equity_micro] * len(range(at, at + count, stride))
+        mids2 = stretch.mids2(at, count, stride)
+        return self._core.executor.stillness.mid_equities_micro(stretch.laws.instrument.id, mids2)
+
+    def _traded(self, made: MadeBar) -> None:
+        """Have the cache know the price of the last trade in a bar."""
+        view = self._core.cache.views[made.closed.instrument]
+        view.last_trade = made.bar.high if made.falls_first else made.bar.low
+
+    def _enters(self, made: MadeBar) -> bool:
+        end_ns, key = made.bar.end_ns, made.closed.instrument
+        until_ns = self._driver.idle_until_ns()
+        if until_ns > end_ns:
+            until_ns = min(until_ns, self._core.bars_until_ns(key, end_ns))
+        if until_ns <= end_ns:
+            return False
+        self._until_ns = until_ns
+        executor = self._core.executor
+        self._holds = bool(executor.ledger.held)
+        self.equity_micro = None if self._holds else executor.equity_mid_micro(end_ns)
+        return True
+
+    def leave(self, *, closes: bool = False) -> None:
+        """Have caches and venue see the last moment of the bar that was taken last.
+
+        `closes` = that it closed is still to be played.
+        """
+        self._until_ns = 0
+        last, self._last = self._last, None
+        if last is None:
+            return
+        made = last[0].made(last[1])
+        self._traded(made)
+        self._core.bars_over(made.bar.end_ns, closes=closes)
+        self._driver.went_on(made.book(), made.bar.end_ns)
