@@ -6,7 +6,7 @@ commit, all of it together is what was deposited and earned. It changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from html import escape
 from typing import NamedTuple
@@ -16,7 +16,7 @@ import streamlit as st
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
 from engine.domain.rates import DOLLAR, par
-from engine.domain.telemetry import Approvals, AssetSeen, Capital, LockedMoney
+from engine.domain.telemetry import Approvals, AssetSeen, Capital, LockedMoney, MarginSeen
 from pages import Page
 from pages.frame.bar import mode_here
 from pages.kit import commands, guard, links, names, panels
@@ -24,14 +24,26 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import now_ns
 from pages.kit.markdown import literal
 from pages.kit.panels import Tile
-from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment
+from pages.kit.words import NOTHING, SECOND_NS, age, count, in_column, micro, moment
+from pages.shared import perpetuals
 from storage.live import account_report
-from storage.views.frame import AccountSeen, snapshot
+from storage.views import Row, margins, shown
+from storage.views.frame import AccountSeen, listings_of, snapshot
 
 PAGE = Page("Capital", ":material/account_balance_wallet:", "Trade", 4)
 
 REFRESH_S = 2.0
 DAY_NS = 86_400 * SECOND_NS
+
+
+PARTS: tuple[tuple[str, Callable[[LockedMoney], int]], ...] = (
+    ("Orders", lambda lock: lock.orders_micro),
+    ("Margin", lambda lock: lock.margin_micro),
+    ("Pending", lambda lock: lock.pending_micro),
+    ("Tokens at cost", lambda lock: lock.held_micro),
+    ("Redeemable", lambda lock: lock.redeemable_micro),
+)
+"""What money of a market is locked in: a column each, where any market has it."""
 
 
 class Line(NamedTuple):
@@ -59,17 +71,18 @@ def explained(seen: Capital) -> list[Line]:
         Line("Wallet", seen.settled_micro, "settled cash, from the ledger", fills),
         Line(
             "\N{MINUS SIGN} Reserved by open orders", -seen.open_micro,
-            f"{count(seen.open_orders, 'buy')} confirmed by the venue", working,
+            f"{count(seen.open_orders, 'order')} confirmed by the venue", working,
         ),
         Line(
             "\N{MINUS SIGN} Reserved by orders in doubt", -seen.doubtful_micro,
-            f"{count(seen.doubtful_orders, 'buy')} sent without an answer, held back or UNKNOWN",
+            f"{count(seen.doubtful_orders, 'order')} sent without an answer, held back or UNKNOWN",
             working,
         ),
+        *_margin_lines(seen, "\N{MINUS SIGN}", -1, "of positions held long or short"),
         Line("= Free cash", seen.free_micro, "what new orders may use now; no rule allows more",
              sum=True),
-        Line("+ Reserved", seen.settled_micro - seen.free_micro, "as above: freed when they end",
-             working),
+        Line("+ Reserved", seen.reserved_micro, "as above: freed when they end", working),
+        *_margin_lines(seen, "+", 1, "as above: freed when they are closed"),
         Line("+ Pending", seen.pending_micro, "sold or won, not settled: it may still be reversed",
              links.fills(mode, account=name, state="matched")),
         Line("+ Redeemable", seen.redeemable_micro, f"won, not paid out yet{redeeming}", held),
@@ -80,8 +93,24 @@ def explained(seen: Capital) -> list[Line]:
         Line("+ Dust", seen.dust_micro, "at cost; less than the smallest order: held to the "
             "outcome", held),
         Line("+ Other tokens", seen.held_micro, "at cost", held),
+        *_between_lines(seen, held),
         Line("= Total, tokens at cost", seen.whole_micro, _made(seen), fills, sum=True),
     ]  # fmt: skip
+
+
+def _margin_lines(seen: Capital, sign: str, factor: int, said: str) -> list[Line]:
+    """Return the line of margin, where there is any: an account without perpetuals has none."""
+    if not seen.margin_micro:
+        return []
+    used, where = factor * seen.margin_micro, panels.address("positions")
+    return [Line(f"{sign} Margin used", used, said, where)]
+
+
+def _between_lines(seen: Capital, where: str) -> list[Line]:
+    if not seen.between_micro:
+        return []
+    said = "realised by one and not by the account, which the venue nets: 0 again when all are flat"
+    return [Line("+ Between owners of perpetuals", seen.between_micro, said, where)]
 
 
 def _made(seen: Capital) -> str:
@@ -93,7 +122,7 @@ def _made(seen: Capital) -> str:
         f"{exact(seen.realised_micro, signed=True)}, fees {exact(-seen.fees_micro)}"
     )
     if seen.income_micro:
-        said += f", rewards and rebates {exact(seen.income_micro, signed=True)}"
+        said += f", rewards, rebates and funding {exact(seen.income_micro, signed=True)}"
     return f"{said}: exact" if not away else f"{said}: DIFFERS by {exact(away, signed=True)}"
 
 
@@ -125,6 +154,8 @@ def until(lock: LockedMoney, now: int) -> tuple[str, str]:
         return "settled", "resolved; its last fills or orders are not final"
     if lock.instrument is None:
         return NOTHING, "those that end after the others"
+    if lock.margin_micro or lock.between_micro:
+        return "no end", _margin_why(lock)
     if lock.closes_ns is None:
         return "no announced end", "until it is sold, or the market resolves"
     if lock.closes_ns <= now:
@@ -133,6 +164,13 @@ def until(lock: LockedMoney, now: int) -> tuple[str, str]:
     if not lock.held_micro:
         why = "until its orders end" if lock.orders_micro else "until its fills settle"
     return moment(lock.closes_ns), f"in {age(lock.closes_ns - now)}; {why}"
+
+
+def _margin_why(lock: LockedMoney) -> str:
+    why = "margin: until the position is closed"
+    if lock.between_micro:
+        why += f"; {exact(lock.between_micro, signed=True)} of the total between its owners"
+    return why
 
 
 def sums_by_end(locks: Sequence[LockedMoney], now: int) -> dict[str, int]:
@@ -172,6 +210,59 @@ def _line(line: Line) -> str:
     return panels.said_line(label, amount, escape(line.said))
 
 
+def _margin_tiles(seen: Capital, held: str) -> list[Tile]:
+    """Return what perpetuals take, and how far the nearest liquidation is."""
+    if not seen.margins:
+        return []
+    rows = [margin_row(one) for one in seen.margins]
+    known = [row for row in rows if row["distance_percent"] is not None]
+    nearest = min(known, key=lambda row: row["distance_percent"], default=None)
+    words = "no price liquidates it" if nearest is None else perpetuals.distance(nearest)
+    if nearest is None and any(row["unknown"] for row in rows):
+        words = perpetuals.UNKNOWN
+    return [
+        Tile("Margin used", micro(seen.margin_micro, seen.currency), held),
+        Tile("Nearest liquidation", words, held, perpetuals.MEANING),
+    ]
+
+
+def margin_row(one: MarginSeen) -> Row:
+    """Return a perpetual's margin as the words of `pages.shared.perpetuals` take it."""
+    terms = ask(listings_of, engine_id(), (one.instrument,)).get(one.instrument, names.UNLISTED)
+    figures = margins.figures(one, terms["price_decimals"])
+    size = shown(one.size, terms["size_decimals"])
+    side = "" if not one.size else margins.LONG if one.size > 0 else margins.SHORT
+    held = None if size is None else abs(size)
+    return figures | {"instrument": one.instrument, "signed": 1, "side": side, "held": held}
+
+
+@guard.part("Margin")
+def show_margin(seen: Capital) -> None:
+    """Draw what each perpetual takes and must keep, and at which mark it is liquidated."""
+    if not seen.margins:
+        return
+    rows = [margin_row(one) | {"account": seen.account} for one in seen.margins]
+    lines = "".join(_margin_line(row, seen) for row in rows)
+    heads = ("Held at the venue", "Margin used", "Must keep", "Mark", "Liquidation", "Distance")
+    due = [one.due_micro for one in seen.margins]
+    total = None if None in due else sum(one or 0 for one in due)
+    kept = perpetuals.UNKNOWN if total is None else f"{exact(total)} {seen.currency}"
+    below = escape(f"All positions together must keep {kept}. {perpetuals.MEANING}")
+    st.html(panels.sheet(lines, heads, title=f"Margin, {seen.currency}", below=below))
+    perpetuals.say_unknown(rows)
+
+
+def _margin_line(row: Row, seen: Capital) -> str:
+    where = links.fills(seen.mode, account=seen.account, instrument=row["instrument"])
+    due = perpetuals.UNKNOWN if row["maintenance"] is None else in_column(row["maintenance"])
+    cells = (
+        perpetuals.held(row), in_column(row["margin_used"]), due, perpetuals.mark(row, now_ns()),
+        perpetuals.liquidation(row), perpetuals.distance(row),
+    )  # fmt: skip
+    body = "".join(f'<td class="pb-num">{escape(text)}</td>' for text in cells)
+    return f"<tr><th>{panels.anchor(names.market(row['instrument']), where)}</th>{body}</tr>"
+
+
 @guard.part("Locked capital")
 def show_calendar(seen: Capital, now: int) -> None:
     """Draw what is locked until when, market by market, those that end first."""
@@ -182,7 +273,8 @@ def show_calendar(seen: Capital, now: int) -> None:
         return
     panels.tiles([Tile(name, micro(one, seen.currency)) for name, one in
                   sums_by_end(seen.locks, now).items()])  # fmt: skip
-    heads = ("Until", "Orders", "Pending", "Tokens at cost", "Redeemable", "Total")
+    heads = ["Until", *(head for head, micro_of in PARTS if any(map(micro_of, seen.locks)))]
+    heads.append("Total")
     together, free = exact(sum(lock.micro for lock in seen.locks)), exact(locked)
     below = f"Total {together} {seen.currency}: the total above less free cash ({free})."
     lines = "".join(_lock(lock, seen, now) for lock in seen.locks)
@@ -195,7 +287,7 @@ def _lock(lock: LockedMoney, seen: Capital, now: int) -> str:
     if lock.instrument is not None:
         where = links.orders(links.ALL, seen.mode, account=seen.account, instrument=lock.instrument)
         name = panels.anchor(names.market(lock.instrument), where)
-    parts = (lock.orders_micro, lock.pending_micro, lock.held_micro, lock.redeemable_micro)
+    parts = [micro_of(lock) for _, micro_of in PARTS if any(map(micro_of, seen.locks))]
     cells = "".join(
         f'<td class="pb-num">{escape(text)}</td>'
         for text in (when, *(micro(one) if one else NOTHING for one in (*parts, lock.micro)))
@@ -294,11 +386,13 @@ def show_account(account: AccountSeen, now: int) -> None:
     panels.tiles(
         [
             Tile("Free cash", micro(seen.free_micro, currency)),
-            Tile("Reserved", micro(seen.settled_micro - seen.free_micro, currency), working),
+            Tile("Reserved", micro(seen.reserved_micro, currency), working),
+            *_margin_tiles(seen, held),
             Tile("Pending and redeemable", micro(coming, currency), held),
             Tile("In tokens, at cost", micro(seen.tokens_micro, currency), held),
         ]
     )
+    show_margin(seen)
     show_cash(seen, now)
     show_calendar(seen, now)
     show_assets(seen, now)

@@ -266,6 +266,16 @@ GLOSSARY = {
     "unresolved and shown at mid.",
     "Redeemable": "Winning tokens of a resolved market not paid out yet: in equity, not in cash.",
     "Complement / merge": "YES plus NO is worth 1.00; a pair can be merged into cash.",
+    "Long / short": "Held of a perpetual: a long gains as its price rises, a short as it falls. "
+    "Nothing is paid for either; what it gains or loses is cash when it is closed.",
+    "Perpetual": "A contract without an end, held long or short against margin.",
+    "Margin": "What positions of perpetuals take of free cash: their value by the leverage.",
+    "Must keep": "Maintenance margin: below it the venue closes the position, by its own tiers.",
+    "Entry": "The average price of what is held, or of what a bet bought.",
+    "Liquidation": "The mark at which the venue takes a position over, estimated by its tiers with "
+    "all cash of the account behind it; none: no price does that.",
+    "Distance": "How far the mark may move until the liquidation, of the mark and in the price.",
+    "Funding": "What longs and shorts of a perpetual pay each other; below 0: paid.",
     "Feed": "A stream of market data. Its age is the time since it last sent anything.",
     "Stale / blind": "The market's state is not known: no order is placed, resting ones are "
     "cancelled.",

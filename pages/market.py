@@ -26,7 +26,7 @@ from pages.kit.home import config, now_ns, this_minute
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, columns_of, table
 from pages.kit.words import NOTHING, SECOND_NS, age, count, money
-from pages.shared import listing, order, pnl, price_alerts, ticket, why
+from pages.shared import listing, order, perpetuals, pnl, price_alerts, ticket, why
 from storage.decisions import decisions_until
 from storage.live import books, listed
 from storage.markets import market
@@ -248,7 +248,26 @@ def tiles(
         Tile("Last", price(book.last if book else None)),
         Tile("Held", text, links.fills(mode, **only)),
         Tile("Unrealised", gain, links.fills(mode, **only)),
+        *_margin_tiles(position),
         Tile("Open orders", f"{len(ours):,}", links.orders(links.WORKING, mode, **only)),
+    ]
+
+
+def _margin_tiles(position: Row | None) -> list[Tile]:
+    """Return what a position held long or short takes, and where it ends."""
+    if position is None or not position["signed"]:
+        return []
+    currency, positions = position["currency"], panels.address("positions")
+    used = position["margin_used"]
+    entry = names.price(position["entry"], in_cents=False)
+    words = perpetuals.MEANING
+    return [
+        Tile("Entry", entry, positions),
+        Tile("Mark", perpetuals.mark(position, now_ns()), positions),
+        Tile("Margin", perpetuals.UNKNOWN if used is None else money(used, currency), positions),
+        Tile("Liquidation", perpetuals.liquidation(position), positions, words),
+        Tile("Distance", perpetuals.distance(position), positions, words),
+        Tile("Funding", money(position["funding"], currency, signed=True), positions),
     ]
 
 

@@ -29,7 +29,7 @@ from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, say_cut, table, turn
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money, percent
 from pages.orders.page import fitting
-from pages.shared import markouts, owners, pnl
+from pages.shared import markouts, owners, perpetuals, pnl
 from storage.live import account_report
 from storage.views import ROWS_MAX, Row
 from storage.views import money as money_views
@@ -71,7 +71,7 @@ def held(mode: Mode, now: int) -> list[Row]:
     behind = page_behind(KEY, mode)
     return [
         {
-            **row,
+            **perpetuals.in_words(row),
             **pnl.sizes(row),
             "held_words": pnl.held_words(row),
             "mark_words": pnl.mark_words(row),
@@ -136,12 +136,33 @@ def show_held(rows: list[Row], mode: Mode, now: int) -> None:
         f"{mode.upper()} · engine ledger {age(age_ns)} old · pending = matched and not yet "
         "settled: it may still be reversed · select a row for its fills"
     )
-    ids = [(row["account"], row["instrument"]) for row in rows]
-    chosen = choice(rows, columns(rows), key=KEY, ids=ids)
+    chosen = [
+        _chosen_of([row for row in rows if not row["signed"]], KEY),
+        _show_signed([row for row in rows if row["signed"]]),
+    ]
     turn(KEY, rows, money_views.HELD_KEY, labels=("Smaller", "Larger"))
-    row = next((row for row in rows if (row["account"], row["instrument"]) == chosen), None)
-    if row is not None:
+    for row in filter(None, chosen):
         show_fills(row, mode)
+
+
+def _show_signed(rows: list[Row]) -> Row | None:
+    """Draw what is held long or short; give the row that is selected."""
+    if not rows:
+        return None
+    st.markdown("**Perpetuals**, held long or short against margin", help=perpetuals.MEANING)
+    chosen = _chosen_of(rows, f"{KEY}_signed", perpetuals.COLUMNS)
+    perpetuals.say_unknown(rows)
+    return chosen
+
+
+def _chosen_of(
+    rows: list[Row], key: str, shown: dict[str, tuple[str, str]] | None = None
+) -> Row | None:
+    if not rows:
+        return None
+    ids = [(row["account"], row["instrument"]) for row in rows]
+    chosen = choice(rows, shown or columns(rows), key=key, ids=ids)
+    return next((row for row, name in zip(rows, ids, strict=True) if name == chosen), None)
 
 
 @guard.part("Settlement")

@@ -21,6 +21,7 @@ from engine.domain.telemetry import (
     Capital,
     Earnings,
     EngineStatus,
+    MarginSeen,
     WatchedMarket,
 )
 from engine.errors import BadInput, StorageError
@@ -270,6 +271,8 @@ class HoldingSeen(msgspec.Struct, frozen=True, kw_only=True):
     realised_micro: int
     fees_micro: int
     payout_yes_micro: int | None
+    margin: MarginSeen | None = None
+    """Of a perpetual that is held; None = of anything else."""
 
     @property
     def key(self) -> tuple[str, str]:

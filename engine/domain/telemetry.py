@@ -131,6 +131,32 @@ class BookTop(msgspec.Struct, frozen=True, kw_only=True):
     """A person asked that the account receives it."""
 
 
+class MarginSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """One perpetual of an account as margin sees it. Prices in 1e-8, money in micro-units.
+
+    An estimate by the venue's tiers, with all cash of the account behind each position (cross
+    margin): it warns, and only a venue liquidates.
+    """
+
+    instrument: InstrumentId
+    size: int
+    """What the venue holds, the owners netted: below 0 short."""
+    used_micro: int
+    """What its owners' positions take of free cash here."""
+    mark_e8: int | None = None
+    """The venue's mark; None = it has said none yet."""
+    marked_ns: int | None = None
+    due_micro: int | None = None
+    """Maintenance margin at the mark; None = unknown, the mark is missing or old."""
+    liquidation_e8: int | None = None
+    """The mark at which the venue takes over; None = there is none, or see `unknown`."""
+    buffer_ppm: int | None = None
+    """How far the mark may move before that, in parts per million; None = there is no such price,
+    or it is unknown."""
+    unknown: str = ""
+    """What of this cannot be said, and why; empty = all of it is said."""
+
+
 class LockedMoney(msgspec.Struct, frozen=True, kw_only=True):
     """Money of one market that is not free cash, and what would free it. In micro-units."""
 
@@ -149,10 +175,15 @@ class LockedMoney(msgspec.Struct, frozen=True, kw_only=True):
     redeemable_micro: int = 0
     redemption: str = ""
     """How far its redemption is; empty = none was asked for."""
+    margin_micro: int = 0
+    """What positions of a perpetual take."""
+    between_micro: int = 0
+    """What its owners made of each other, as `Capital.between_micro`."""
 
     @property
     def micro(self) -> int:
-        return self.orders_micro + self.pending_micro + self.held_micro + self.redeemable_micro
+        bound = self.orders_micro + self.margin_micro + self.pending_micro
+        return bound + self.held_micro + self.redeemable_micro + self.between_micro
 
 
 class AssetSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,11 +236,22 @@ class Capital(msgspec.Struct, frozen=True, kw_only=True):
     locks: tuple[LockedMoney, ...] = ()
     """Everything but free cash, by its market."""
     assets: tuple[AssetSeen, ...] = ()
+    margin_micro: int = 0
+    """Of the settled, what positions of perpetuals take."""
+    between_micro: int = 0
+    """What owners of perpetuals made of each other at a venue that nets them: realised of the one
+    and not of the account. It is 0 again when all are flat."""
+    margins: tuple[MarginSeen, ...] = ()
 
     @property
     def free_micro(self) -> int:
         """What an order may commit now: planner, gate and ledger allow no more."""
-        return self.settled_micro - self.open_micro - self.doubtful_micro
+        return self.settled_micro - self.reserved_micro - self.margin_micro
+
+    @property
+    def reserved_micro(self) -> int:
+        """Of the settled, what orders may still take."""
+        return self.open_micro + self.doubtful_micro
 
     @property
     def tokens_micro(self) -> int:
@@ -218,7 +260,8 @@ class Capital(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def whole_micro(self) -> int:
         """All of it; equal to deposits + realised - fees + income, to the micro-unit."""
-        return self.settled_micro + self.pending_micro + self.redeemable_micro + self.tokens_micro
+        cash = self.settled_micro + self.pending_micro + self.redeemable_micro
+        return cash + self.tokens_micro + self.between_micro
 
 
 class Earnings(msgspec.Struct, frozen=True, kw_only=True):

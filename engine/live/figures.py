@@ -15,14 +15,13 @@ from engine.domain.alerts.rewards import REWARDS_MOVED
 from engine.domain.assets import DECIMALS_MAX, Asset
 from engine.domain.decisions import Unit
 from engine.domain.effects import RaiseAlert, caution
-from engine.domain.events import BookMarked
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Mode, Side
 from engine.domain.money import MICRO, money_text, written
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.rates import Rate
 from engine.domain.rewards import Earning, RestingQuote
 from engine.domain.rewards import earnings as earned
-from engine.domain.telemetry import AssetSeen, Capital, LockedMoney
+from engine.domain.telemetry import AssetSeen, Capital, LockedMoney, MarginSeen
 from engine.executor.executor import Executor
 from engine.executor.fills import Holding, LegHolding, mid_value_micro
 from engine.runtime.account_runner import AccountRunner
@@ -33,13 +32,16 @@ from storage.live import SUBJECTS_MAX, HoldingSeen, LimitUse
 MS = 1_000_000
 
 
-def holdings_of(executor: Executor) -> list[HoldingSeen]:
+Margins = Mapping[InstrumentId, MarginSeen]
+"""Positions of perpetuals as margin sees them (`engine.live.margins`)."""
+
+NO_MARGINS: Margins = {}
+
+
+def holdings_of(executor: Executor, margins: Margins = NO_MARGINS) -> list[HoldingSeen]:
     """Return what the account holds of each instrument, and by whose names."""
     state = executor.ledger.state
-    return [
-        _holding(executor, held, _owners(executor, key), executor.mark(key))
-        for key, held in state.holdings.items()
-    ]
+    return [_holding(executor, held, margins.get(key)) for key, held in state.holdings.items()]
 
 
 def _owners(executor: Executor, key: InstrumentId) -> str:
@@ -49,14 +51,15 @@ def _owners(executor: Executor, key: InstrumentId) -> str:
     return ", ".join(sorted(names))
 
 
-def _holding(executor: Executor, held: Holding, bot: str, mark: BookMarked | None) -> HoldingSeen:
+def _holding(executor: Executor, held: Holding, margin: MarginSeen | None) -> HoldingSeen:
     instrument = executor.ledger.state.instruments[held.instrument]
+    mark = executor.mark(held.instrument)
     return HoldingSeen(
         account=executor.account,
         instrument=held.instrument,
         mode=executor.mode,
         currency=executor.currency,
-        bot=bot,
+        bot=_owners(executor, held.instrument),
         yes_settled=held.yes.settled,
         yes_pending=held.yes.pending,
         no_settled=held.no.settled,
@@ -69,6 +72,7 @@ def _holding(executor: Executor, held: Holding, bot: str, mark: BookMarked | Non
         realised_micro=held.realised_micro,
         fees_micro=held.fees_micro,
         payout_yes_micro=held.payout_yes_micro,
+        margin=margin,
     )
 
 
@@ -169,16 +173,27 @@ def _ages(executor: Executor, now_ns: int) -> list[LimitUse]:
 LOCKS_MAX = 300
 """Markets reported one by one, those that end first; the others are one sum."""
 
+_LOCKED = (
+    "orders_micro",
+    "margin_micro",
+    "pending_micro",
+    "held_micro",
+    "redeemable_micro",
+    "between_micro",
+)
+"""Fields of a lock that sum to it."""
+
 CONFIRMED = frozenset({OrderState.OPEN, OrderState.PARTIAL, OrderState.CANCELLING})
 """States of an order that the venue is known to hold."""
 
 
-def capital_of(executor: Executor, now_ns: int) -> Capital:
+def capital_of(executor: Executor, now_ns: int, margins: Margins = NO_MARGINS) -> Capital:
     """Return where an account's money is. Free cash is what planner and ledger commit from."""
     state, venue = executor.ledger.state, executor.venue_cash
     paid = {key: one.cash_micro for key, one in state.reservations.items() if one.cash_micro}
     confirmed = [micro for key, micro in paid.items() if _confirmed(executor, key)]
-    tokens = [_tokens(executor, held) for held in executor.ledger.held.values()]
+    held = [one for one in executor.ledger.held.values() if not _signed(executor, one)]
+    tokens = [_tokens(executor, one) for one in held]
     pairs, worth, dust, others = (
         (sum(column) for column in zip(*tokens, strict=True)) if tokens else (0,) * 4
     )
@@ -190,7 +205,7 @@ def capital_of(executor: Executor, now_ns: int) -> Capital:
         settled_micro=state.cash_settled_micro,
         open_micro=sum(confirmed),
         open_orders=len(confirmed),
-        doubtful_micro=state.cash_reserved_micro - sum(confirmed),
+        doubtful_micro=state.cash_reserved_micro - state.margin_micro - sum(confirmed),
         doubtful_orders=len(paid) - len(confirmed),
         pending_micro=state.cash_pending_micro,
         redeemable_micro=state.redeemable_micro,
@@ -209,7 +224,30 @@ def capital_of(executor: Executor, now_ns: int) -> Capital:
         venue_ns=None if venue is None else venue[1],
         locks=_locks(executor),
         assets=tuple(_assets(executor, now_ns)),
+        margin_micro=state.margin_micro,
+        between_micro=sum(between_micro(executor, key) for key in state.netted),
+        margins=tuple(margins.values()),
     )
+
+
+def _signed(executor: Executor, held: Holding) -> bool:
+    return executor.ledger.state.instruments[held.instrument].product.signed
+
+
+def margin_micro(executor: Executor, key: InstrumentId) -> int:
+    """Return what the owners' positions of a perpetual take of free cash."""
+    product = executor.ledger.state.instruments[key].product
+    holders = executor.ledger.holders(key).values()
+    return sum(product.margin_micro(one.yes.cost_settled_micro) for one in holders)
+
+
+def between_micro(executor: Executor, key: InstrumentId) -> int:
+    """Return what owners of a perpetual realised that the venue, which nets them, has not."""
+    netted = executor.ledger.state.netted.get(key)
+    if netted is None:
+        return 0
+    costs = (one.yes.cost_settled_micro for one in executor.ledger.holders(key).values())
+    return sum(costs) - netted.cost
 
 
 def _assets(executor: Executor, now_ns: int) -> Iterator[AssetSeen]:
@@ -281,8 +319,10 @@ def _locks(executor: Executor) -> tuple[LockedMoney, ...]:
         elif entry.side is Side.SELL:
             pending[entry.instrument] += entry.cash_micro - entry.fee_micro
     found = []
-    for key in {**orders, **pending, **ledger.held, **ledger.redeemable}:
+    between = {key: micro for key in ledger.state.netted if (micro := between_micro(executor, key))}
+    for key in {**orders, **pending, **ledger.held, **ledger.redeemable, **between}:
         held, under_way = ledger.holding(key), executor.redeeming.get(key)
+        signed = _signed(executor, held)
         stage = "" if under_way is None else under_way.state or "asked"
         lock = LockedMoney(
             instrument=key,
@@ -290,11 +330,13 @@ def _locks(executor: Executor) -> tuple[LockedMoney, ...]:
             resolved=held.payout_yes_micro is not None,
             orders_micro=orders[key],
             pending_micro=pending[key],
-            held_micro=held.yes.cost_micro + held.no.cost_micro,
+            held_micro=0 if signed else held.yes.cost_micro + held.no.cost_micro,
             redeemable_micro=held.redeemable_micro,
             redemption="in doubt" if under_way and under_way.doubt_ns is not None else stage,
+            margin_micro=margin_micro(executor, key) if signed else 0,
+            between_micro=between.get(key, 0),
         )
-        if lock.orders_micro or lock.pending_micro or lock.held_micro or lock.redeemable_micro:
+        if any(getattr(lock, name) for name in _LOCKED):
             found.append(lock)
     found.sort(key=lambda one: (one.closes_ns is None, one.closes_ns, one.instrument))
     return (*found[:LOCKS_MAX], *_together(found[LOCKS_MAX:]))
@@ -302,8 +344,7 @@ def _locks(executor: Executor) -> tuple[LockedMoney, ...]:
 
 def _together(locks: Sequence[LockedMoney]) -> Iterator[LockedMoney]:
     if locks:
-        sums = ("orders_micro", "pending_micro", "held_micro", "redeemable_micro")
-        amounts = {name: sum(getattr(one, name) for one in locks) for name in sums}
+        amounts = {name: sum(getattr(one, name) for one in locks) for name in _LOCKED}
         yield LockedMoney(instrument=None, markets=len(locks), **amounts)
 
 

@@ -27,6 +27,7 @@ from engine.indicators.library import entries as indicator_entries
 from engine.live.commands.vault import VaultOpening
 from engine.live.engine import Engine
 from engine.live.figures import MS, RewardsWatch, capital_of, earnings_of, holdings_of, uses_of
+from engine.live.margins import margins_of
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import COUNTS_EVERY_S
@@ -168,9 +169,10 @@ class Telemetry:
                 point = equity_of(runner, now_ns)
                 if point is not None and self._count % EQUITY_EVERY <= 1 and not crowded:
                     state.write_row(add_equity, point)
+                margins = margins_of(executor, runner.core.cache.views, now_ns)
                 if not crowded:
-                    self._holdings(runner, now_ns)
-                seen = capital_of(executor, now_ns)
+                    self._holdings(runner, holdings_of(executor, margins), now_ns)
+                seen = capital_of(executor, now_ns, margins)
                 state.put_row(f"capital {account}", put_account_report, seen)
                 self._earnings(runner, now_ns)
                 self._limits(runner, now_ns)
@@ -184,8 +186,7 @@ class Telemetry:
                 keys |= dict.fromkeys(bot_runner.bot.cells, False)
         return keys | dict.fromkeys(self._engine.followed.get(runner.account, ()), True)
 
-    def _holdings(self, runner: AccountRunner, now_ns: int) -> None:
-        seen = holdings_of(runner.core.executor)
+    def _holdings(self, runner: AccountRunner, seen: list[HoldingSeen], now_ns: int) -> None:
         known = {one.key for one in seen}
         changed = [one for one in seen if self._seen.get(one.key) != one]
         for key in [key for key in self._seen if key[0] == runner.account and key not in known]:

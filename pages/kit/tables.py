@@ -47,6 +47,8 @@ class ColKind(StrEnum):
     FINEST_SIZE = "finest_size"
     PRICE = "price"
     """In cents where all rows are binaries."""
+    COARSE_PRICE = "coarse_price"
+    FINE_PRICE = "fine_price"
     CENTS = "cents"
     FINE_CENTS = "fine_cents"
 
@@ -70,11 +72,14 @@ _FORMATS = {
     "fine_size": "%,.6f",
     "finest_size": "%,.8f",
     "price": "%,.4f",
+    "coarse_price": "%,.2f",
+    "fine_price": "%,.8f",
     "cents": "%.1f¢",
     "fine_cents": "%.2f¢",
 }
 CENTS = ("cents", "fine_cents")
 SIZES = ("fine_size", "finest_size")
+TEN_THOUSANDTH = Decimal("0.0001")
 MILLIONTH = Decimal("0.000001")
 TENTH_OF_A_CENT = Decimal("0.001")
 MONEY = ("money", "fee", "gain")
@@ -292,12 +297,20 @@ def _finer(rows: Sequence[TableRow], name: str, kind: str, *, in_cents: bool) ->
 
     Sizes of spot pairs have up to eight decimals.
     """
-    if kind == "price" and in_cents:
-        return _cents(rows, name)
+    if kind == "price":
+        return _cents(rows, name) if in_cents else _price(rows, name)
     fine = [row[name] for row in rows if kind == "size" and names.fine(row[name])]
     if not fine:
         return kind
     return SIZES[any(Decimal(str(one)) % MILLIONTH for one in fine)]
+
+
+def _price(rows: Sequence[TableRow], name: str) -> str:
+    """Return the kind that shows each price of a column whole, and no zeros behind all of them."""
+    prices = [Decimal(str(row[name])) for row in rows if row[name] is not None]
+    if any(price % TEN_THOUSANDTH for price in prices):
+        return "fine_price"
+    return "price" if any(price % names.HUNDREDTH for price in prices) else "coarse_price"
 
 
 def _cents(rows: Sequence[TableRow], name: str) -> str:

@@ -15,6 +15,7 @@ import streamlit as st
 from engine.domain.instruments import MANUAL, UNASSIGNED, Mode
 from pages.kit import charts, commands, guard, links, names, panels
 from pages.kit.data import ask, ask_seldom, engine_id
+from pages.kit.home import now_ns
 from pages.kit.markdown import literal
 from pages.kit.names import market
 from pages.kit.panels import Tile
@@ -29,7 +30,7 @@ from pages.kit.words import (
     money,
     percent,
 )
-from pages.shared import markouts
+from pages.shared import markouts, perpetuals
 from storage import views
 from storage.views import Row
 from storage.views import money as money_views
@@ -342,7 +343,9 @@ def positions_table(rows: Sequence[Row], mode: Mode) -> str:
 
 
 def held_words(row: Row) -> str:
-    """Return what a position holds, pending included: 12 YES, 5 NO, or 0.015 BTC."""
+    """Return what a position holds, pending included: 12 YES, 5 NO, 0.015 BTC, SHORT 0.015 BTC."""
+    if row["signed"]:
+        return perpetuals.held(row)
     found = sizes(row)
     if not names.cents(row):
         return f"{names.size(found['yes'])} {names.base(row['instrument'])}"
@@ -350,7 +353,12 @@ def held_words(row: Row) -> str:
 
 
 def mark_words(row: Row) -> str:
-    """Return a position's mark in its venue's style, a binary's with the leg it is of."""
+    """Return a position's mark in its venue's style, a binary's with the leg it is of.
+
+    A perpetual's is the venue's own, by which it is liquidated.
+    """
+    if row["signed"]:
+        return perpetuals.mark(row, now_ns())
     text = names.price(row["mark"], in_cents=names.cents(row))
     return f"YES {text}" if names.cents(row) and row["mark"] is not None else text
 
@@ -370,17 +378,18 @@ def sizes(row: Row) -> Row:
 def _position_line(row: Row, mode: Mode, *, legs: bool) -> str:
     where = links.fills(mode, account=row["account"], instrument=row["instrument"])
     found = {name: names.size(one) for name, one in sizes(row).items()}
+    paid = (None, None) if row["signed"] else (row["cost"], row["value"])
     cells = [
         *((found["yes"], found["no"]) if legs else (held_words(row),)),
-        found["pending"],
-        in_column(row["cost"]),
-        in_column(row["value"]),
+        NOTHING if row["signed"] else found["pending"],
+        *map(in_column, paid),
         names.price(row["mark"], in_cents=True) if legs else mark_words(row),
     ]
     shown = "".join(
         f'<td class="pb-num">{escape(text) if text == NOTHING else panels.anchor(text, where)}</td>'
         for text in cells
     )
-    who = escape(f"{row['bot'] or links.NO_BOT}, {row['account']}, {row['currency']}")
+    who = f"{row['bot'] or links.NO_BOT}, {row['account']}, {row['currency']}"
+    said = "<br>".join(escape(text) for text in (who, perpetuals.tells(row)) if text)
     name = panels.anchor(names.market(row["instrument"]), where)
-    return f"<tr><th>{name}<br><small>{who}</small></th>{figure(row['pnl'], where)}{shown}</tr>"
+    return f"<tr><th>{name}<br><small>{said}</small></th>{figure(row['pnl'], where)}{shown}</tr>"

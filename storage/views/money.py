@@ -24,6 +24,7 @@ from storage.views import (
     ROWS_MAX,
     PageKey,
     Row,
+    margins,
     page,
     query,
     shown,
@@ -36,6 +37,10 @@ HELD_KEY = ("at_cost", "account", "instrument")
 """What positions are sorted by, downwards."""
 
 _COST = "t.yes_cost_micro + t.no_cost_micro"
+_AT_COST = "abs(t.yes_cost_micro) + t.no_cost_micro"
+"""How large a position is: what a short was opened for is below 0."""
+_TERMS = "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument"
+_SIGNED = "coalesce(l.signed, 0)"
 _HELD = " AND t.mode = ? AND t.opened_ns IS NOT NULL"
 
 _MARKED = scaled(
@@ -60,20 +65,24 @@ def held(
 
     Of one account and instrument where they are named. `mark` is the last two-sided mid in
     YES-space, None where there never was one; then `unrealised` and `pnl` are None too. A pending
-    token may still vanish.
+    token may still vanish. Of what is held long or short (`signed`) margin stands beside it
+    (`storage.views.margins`), sizes and costs are below 0 where it is short, and `pnl` has the
+    `funding` of the instrument in it.
     """
     only = {name: one for name, one in (("account", account), ("instrument", instrument)) if one}
     where = _HELD + "".join(f" AND t.{name} = ?" for name in only)
     found = page(
         connection,
         engine_id,
-        f"holdings t {LISTED}",
+        f"holdings t {LISTED} {_TERMS}",
         where,
         (mode, *only.values()),
-        key=(_COST, "t.account", "t.instrument"),
+        key=(_AT_COST, "t.account", "t.instrument"),
         before=before,
-        columns=f"t.*, {_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "
-        "i.size_decimals",
+        columns=f"t.*, {_AT_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "  # noqa: S608 our own words
+        f"i.size_decimals, {_SIGNED} AS signed, coalesce((SELECT sum(f.amount_micro) "
+        "FROM funding f WHERE f.engine_id = t.engine_id AND f.account = t.account "
+        "AND f.instrument = t.instrument), 0) AS funding_micro",
     )
     for row in found:
         for name in SIZES:
@@ -84,18 +93,27 @@ def held(
             row["mark"] /= 2
         cost = row["cost"] = row["yes_cost"] + row["no_cost"]
         row["unrealised"] = None if mid2 is None else row["value"] - cost
-        row["pnl"] = None if mid2 is None else row["realised"] - row["fees"] + row["unrealised"]
+        made = row["realised"] - row["fees"] + row["funding"]
+        row["pnl"] = None if mid2 is None else made + row["unrealised"]
+        margins.put_beside(row)
     return found
 
 
 def held_sums(connection: Connection, engine_id: str, *, mode: Mode) -> list[Row]:
-    """Return what all positions of a mode sum to, by currency; `unmarked` are worth nothing."""
+    """Return what all positions of a mode sum to, by currency; `unmarked` are worth nothing.
+
+    For what is held long or short nothing was paid: it is in neither `cost` nor `value`, and there
+    are so many `signed`.
+    """
     return query(
         connection,
         "SELECT t.currency, count(*) AS positions, sum(t.mid2 IS NULL) AS unmarked, "  # noqa: S608 our own words
-        f"sum({_COST}) AS cost_micro, sum(t.value_micro) AS value_micro, "
+        f"sum({_SIGNED}) AS signed, "
+        f"sum(iif({_SIGNED}, 0, {_COST})) AS cost_micro, "
+        f"sum(iif({_SIGNED}, 0, t.value_micro)) AS value_micro, "
         f"sum(iif(t.mid2 IS NULL, 0, t.value_micro - ({_COST}))) AS unrealised_micro "
-        f"FROM holdings t WHERE t.engine_id = ?{_HELD} GROUP BY t.currency ORDER BY t.currency",
+        f"FROM holdings t {_TERMS} WHERE t.engine_id = ?{_HELD} "
+        "GROUP BY t.currency ORDER BY t.currency",
         (engine_id, mode),
     )
 

@@ -1,0 +1,158 @@
+"""Pages of who holds a perpetual: long and short in words, margin, and where a position ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+from streamlit.testing.v1 import AppTest
+
+from engine.config import Config
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
+from engine.domain.products.funding import RateType
+from engine.domain.telemetry import BookTop, Capital, LockedMoney, MarginSeen
+from engine.venues.demo.profiles import PERPETUAL
+from engine.venues.demo.spot import perpetual_instrument
+from storage.database import writing
+from storage.live import (
+    HoldingSeen,
+    put_account_report,
+    put_books,
+    put_holdings,
+    put_instrument,
+)
+from storage.projected import PROJECTED
+from storage.projected.cash_moves import FundingRow
+from storage.projected.listings import ListingRow
+from storage.projected.positions import PositionRow
+from tests.pages.seen import bodies, figures
+from tests.pages.test_asking import desk, texts
+from tests.pages.test_capital import shown
+
+__all__ = ["desk"]
+
+Opened = Callable[..., AppTest]
+PERP = perpetual_instrument(PERPETUAL)
+NAME = InstrumentId("demo:BTC-PERP")
+BINARY = ("YES", "\N{CENT SIGN}", "utcome", "BASE", "base")
+E8 = 10**8
+USD = 1_000_000
+MARGIN = MarginSeen(
+    instrument=NAME, size=-1_234_000, used_micro=80_210_000, mark_e8=65_020 * E8 + 12_345,
+    due_micro=4_012_000, liquidation_e8=110_000 * E8 + 99_999_999, buffer_ppm=691_788,
+)  # fmt: skip
+
+
+def tell(home: Config, margin: MarginSeen | None) -> None:
+    """Leave a short of 0.01234 BTC opened at 65,000, as an engine does each second."""
+    now = time.time_ns()
+    held = HoldingSeen(
+        account="demo", instrument=NAME, mode=Mode.DEMO, currency="pUSD", bot="manual",
+        yes_settled=-1_234_000, yes_pending=0, no_settled=0, no_pending=0,
+        yes_cost_micro=-802_100_000, no_cost_micro=0, value_micro=-802_220_000, mid2=13_001_900,
+        marked_ns=now, realised_micro=2 * USD, fees_micro=401_000, payout_yes_micro=None,
+        margin=None if margin is None else replace(margin, marked_ns=now),
+    )  # fmt: skip
+    with writing(home.state_path) as connection:
+        put_holdings(connection, "pitboss", [held], now)
+
+
+@pytest.fixture
+def short(desk: Config) -> Config:
+    """A desk whose person is short 0.01234 BTC, was paid funding once, and receives the book."""
+    now = time.time_ns()
+    own = PositionRow(
+        account="demo", instrument=NAME, leg=Leg.BASE, bot="manual", mode=Mode.DEMO,
+        settled=-1_234_000, cost_micro=-802_100_000, updated_ns=now, seq=1,
+    )  # fmt: skip
+    listed = ListingRow(
+        instrument=NAME, value_divisor=PERP.value_divisor, one_token=10**8, signed=True, seq=1
+    )
+    paid = FundingRow(
+        account="demo", instrument=NAME, stamp_ns=1, rate_type=RateType.REGULAR, seq=1,
+        mode=Mode.DEMO, currency="pUSD", amount_micro=10_500, payment="", at_ns=1,
+    )  # fmt: skip
+    book = BookTop(
+        account=AccountId("demo"), instrument=NAME, trusted=True, proof_ns=now,
+        bids=((6_500_900, 500_000),), asks=((6_501_000, 12_345_000),),
+    )  # fmt: skip
+    with writing(desk.state_path) as connection:
+        put_instrument(connection, "pitboss", PERP, now)
+        put_books(connection, "pitboss", [book], now)
+        for one in (own, listed, paid):
+            PROJECTED[type(one)].rows.put(connection, "pitboss", [one], "INSERT OR REPLACE")
+    tell(desk, MARGIN)
+    return desk
+
+
+def test_a_short_is_named_with_its_margin_mark_liquidation_and_funding(
+    short: Config, opened: Opened
+) -> None:
+    page = opened("positions")
+    row = page.dataframe[0].value.iloc[0]
+    assert (row["side_words"], row["held"], row["entry"]) == ("SHORT", 0.01234, 65_000)
+    assert (row["mark_price"], row["margin_used"]) == (65_020, 80.21)
+    # Towards the mark: a price of 110,000.99999999 on a grid of cents.
+    assert row["liquidation_words"] == "110,000.99"
+    assert row["distance_words"] == "69.18 % (44,980.99)"
+    assert (row["funding"], row["unrealised"]) == (0.0105, -0.12)
+    assert row["pnl"] == pytest.approx(2 - 0.401 + 0.0105 - 0.12)
+    assert figures(page)["Cost"] == "0.00 pUSD", "nothing was paid for a short"
+
+
+@pytest.mark.parametrize("margin", [None, replace(MARGIN, mark_e8=None, due_micro=None,
+    liquidation_e8=None, buffer_ppm=None, unknown="the venue has said no mark of it yet")])  # fmt: skip
+def test_what_no_mark_says_is_unknown_and_never_a_number(
+    short: Config, opened: Opened, margin: MarginSeen | None
+) -> None:
+    tell(short, margin)
+    page = opened("positions")
+    row = page.dataframe[0].value.iloc[0]
+    assert (row["liquidation_words"], row["distance_words"]) == ("unknown", "unknown")
+    assert row.isna()["mark_price"]
+    why = "has not said" if margin is None else "no mark of it yet"
+    assert f"liquidation: unknown, the {'engine' if margin is None else 'venue'}" in bodies(page)
+    assert why in bodies(page)
+
+
+def test_what_no_price_liquidates_says_so(short: Config, opened: Opened) -> None:
+    tell(short, replace(MARGIN, liquidation_e8=None, buffer_ppm=None))
+    row = opened("positions").dataframe[0].value.iloc[0]
+    assert (row["liquidation_words"], row["distance_words"]) == ("none", "\N{EN DASH}")
+
+
+def test_the_market_and_overview_tell_a_short_in_its_own_words(
+    short: Config, opened: Opened
+) -> None:
+    page = opened("market", instrument=NAME)
+    found = figures(page)
+    assert (found["Held"], found["Mark"]) == ("SHORT 0.01234 BTC", "65,020")
+    assert (found["Liquidation"], found["Margin"]) == ("110,000.99", "80.21 pUSD")
+    assert [word for word in BINARY if word in texts(page) + bodies(page)] == []
+    overview = shown(opened("overview"))
+    assert "SHORT 0.01234 BTC" in overview
+    assert "liquidation 110,000.99, 69.18 % (44,980.99) away" in overview
+
+
+def test_capital_has_margin_apart_with_the_nearest_liquidation(
+    short: Config, opened: Opened
+) -> None:
+    seen = Capital(
+        account=AccountId("demo"), mode=Mode.DEMO, currency="pUSD", at_ns=time.time_ns(),
+        settled_micro=1_000 * USD, open_micro=0, open_orders=0, doubtful_micro=0,
+        doubtful_orders=0, pending_micro=0, redeemable_micro=0, redeeming_micro=0, pairs_micro=0,
+        pairs_worth_micro=0, dust_micro=0, held_micro=0, deposits_micro=1_000 * USD,
+        realised_micro=0, fees_micro=0, margin_micro=80_210_000, margins=(replace(MARGIN, marked_ns=time.time_ns()),),
+        locks=(LockedMoney(instrument=NAME, margin_micro=80_210_000),),
+    )  # fmt: skip
+    with writing(short.state_path) as connection:
+        put_account_report(connection, "pitboss", seen)
+    page = opened("capital")
+    found, text = figures(page), shown(page)
+    assert (found["Free cash"], found["Margin used"]) == ("919.79 pUSD", "80.21 pUSD")
+    assert found["Nearest liquidation"] == "69.18 % (44,980.99)"
+    assert "must keep 4.012000 pUSD" in text
+    assert "margin: until the position is closed" in text
+    assert "SHORT 0.01234 BTC" in text
