@@ -75,15 +75,14 @@ def last_activated(connection: Connection, engine_id: str) -> dict[str, int]:
     """Return when a bot of each strategy was last started or resumed, by strategy."""
     rows = dicts(
         connection,
-        "SELECT json_extract(body, '$.bot') AS bot, max(answered_ns) AS at_ns FROM commands "
-        "WHERE engine_id = ? AND kind IN ('StartBot', 'ResumeBot') AND state = 'done' GROUP BY 1",
+        "SELECT bot, at_ns FROM activations WHERE engine_id = ?",
         (engine_id,),
     )
     strategies = _strategies(connection, engine_id)
     found: dict[str, int] = {}
     for row in rows:
         strategy = strategies.get(row["bot"])
-        if strategy is not None and row["at_ns"] is not None:
+        if strategy is not None:
             found[strategy] = max(found.get(strategy, 0), row["at_ns"])
     return found
 

@@ -4,14 +4,16 @@ from decimal import Decimal
 from sqlite3 import Connection
 from typing import Any
 
+import msgspec
+
 from engine.domain.commands import PauseBot, ResumeBot, StartBot
 from engine.domain.fills import FillState, Liquidity, SizeSource
 from engine.domain.instruments import BotId, InstrumentId, Leg, Mode, Side
 from engine.domain.telemetry import BotStatus
-from storage.commands import CommandState, leave
 from storage.database import Table
+from storage.journal import Record
 from storage.live import put_bots
-from storage.projected import PROJECTED
+from storage.projected import PROJECTED, fold_into
 from storage.projected.fills import FillRow
 from storage.projected.listings import ListingRow
 from storage.projected.positions import PositionRow
@@ -111,18 +113,18 @@ def test_a_removed_bot_counts_by_its_last_strategy(connection: Connection) -> No
 
 def test_a_strategy_was_activated_when_a_bot_of_it_was_last_started(connection: Connection) -> None:
     put_bots(connection, "e1", (bot("a", "grid", Mode.PAPER), bot("b", "dca", Mode.PAPER)), 1)
-    for number, (command, state) in enumerate(
+    fold = fold_into(connection, "e1", {})
+    for seq, command in enumerate(
         (
-            (StartBot(bot=BotId("a")), CommandState.DONE),
-            (ResumeBot(bot=BotId("a")), CommandState.DONE),
-            (StartBot(bot=BotId("a")), CommandState.REFUSED),
-            (PauseBot(bot=BotId("b")), CommandState.DONE),
-        )
+            StartBot(bot=BotId("a")),
+            StartBot(bot=BotId("gone")),
+            ResumeBot(bot=BotId("a")),
+            PauseBot(bot=BotId("a")),
+            PauseBot(bot=BotId("b")),
+        ),
+        1,
     ):
-        name = f"c{number}"
-        leave(connection, engine_id="e1", id=name, command=command, who="ann", now_ns=number)
-        connection.execute(
-            "UPDATE commands SET state = ?, answered_ns = ? WHERE id = ?",
-            (state.value, 100 + number, name),
-        )
-    assert last_activated(connection, "e1") == {"grid": 101}
+        kind, body = type(command).__name__, msgspec.msgpack.encode(command)
+        fold.take(Record(seq=seq, at_ns=100 + seq, account="", kind=kind, body=body))
+    fold.rows.flush()
+    assert last_activated(connection, "e1") == {"grid": 103}
