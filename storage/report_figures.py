@@ -146,6 +146,14 @@ class Figures:
             "SELECT account, mode, currency FROM accounts WHERE engine_id = ? ORDER BY 2, 1",
             (engine_id,),
         )
+        self._valued = {
+            row["account"]
+            for row in self._within(
+                "SELECT DISTINCT account FROM equity "
+                "WHERE engine_id = ? AND at_ns >= ? AND at_ns < ?"
+            )
+        }
+        """Accounts whose equity was seen in the span: each minute that an engine runs."""
         self.made_by = list(self._owners())
         """What each owner made in the span, in micro-units."""
 
@@ -170,12 +178,20 @@ class Figures:
     def headline(self) -> tuple[str, ...]:
         """Return the short text: what each account made, and what a person should look at."""
         found = []
-        for mode, currency in sorted({(one["mode"], one["currency"]) for one in self._accounts}):
-            own = [
-                row for row in self.made_by if (row["mode"], row["currency"]) == (mode, currency)
-            ]
-            made = sum(row["made"] for row in own)
-            found.append(f"{mode.upper()}: bots and manual orders made {_gain(made)} {currency}.")
+        kinds = sorted({(one["mode"], one["currency"]) for one in self._accounts})
+        ran = bool(self._valued or self._within(_PHASES))
+        for mode, currency in kinds if ran else ():
+            own, made_by = (
+                [row for row in rows if (row["mode"], row["currency"]) == (mode, currency)]
+                for rows in (self._accounts, self.made_by)
+            )
+            said = "no account was valued in this time: what was made is not known."
+            if any(one["account"] in self._valued for one in own):
+                made = sum(row["made"] for row in made_by)
+                said = f"bots and manual orders made {_gain(made)} {currency}."
+            found.append(f"{mode.upper()}: {said}")
+        if kinds and not ran:
+            found.append("No engine ran in this time: there is nothing to report of it.")
         fills = self._within(
             "SELECT count(*) AS n FROM fills WHERE engine_id = ? AND at_ns >= ? AND at_ns < ?"
         )[0]["n"]
@@ -198,7 +214,7 @@ class Figures:
         for one in dicts(self._connection, _OWNERS, (self._engine_id,)):
             whose = (self._engine_id, one["account"], one["bot"])
             before, after = (dicts(self._connection, _POINT, (*whose, at)) for at in ends)
-            if not after:
+            if not after or one["account"] not in self._valued:
                 continue
             moved = {
                 name: after[0][f"{name}_micro"] - (before[0][f"{name}_micro"] if before else 0)
@@ -245,7 +261,7 @@ class Figures:
                 dicts(self._connection, _EQUITY, (*whose, at))
                 for at in (span.since_ns, span.until_ns)
             )
-            if not end:
+            if not end or one["account"] not in self._valued:
                 rows.append((one["mode"].upper(), one["account"], one["currency"], *[NONE] * 7))
                 continue
             (moves,) = dicts(self._connection, _MOVES, (*whose, span.since_ns, span.until_ns))
@@ -284,7 +300,8 @@ class Figures:
             rows=tuple(rows),
             words=3,
             note="At mid. Change = owners' PnL + deposits + rewards and rebates + rest. The rest "
-            "is what prices moved between the points both are kept at, at most a minute apart.",
+            "is what prices moved between the points both are kept at, at most a minute apart. "
+            f"{NONE}: the account was never valued in the span.",
         )
 
     def _fills(self) -> ReportSection:
@@ -339,7 +356,7 @@ class Figures:
                 "at resolution"
                 if row["horizon_ms"] == AT_RESOLUTION
                 else f"{row['horizon_ms'] / 1_000:g} s",
-                NONE if row["mean"] is None else f"{row['mean'] / 10_000:+.2f} ¢",
+                NONE if row["mean"] is None else f"{row['mean'] / 10_000:+.2f}¢",
                 f"{row['known']:,}",
                 f"{row['unknown']:,}",
             )

@@ -170,7 +170,21 @@ def test_modes_stay_apart(desk: sqlite3.Connection) -> None:
     add_account(desk, "other", Mode.PAPER)
     found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW)
     assert [row[0] for row in rows(found, "Equity")] == ["DEMO", "PAPER"]
-    assert found.headline[1] == "PAPER: bots and manual orders made +0.00 pUSD."
+    assert found.headline[1] == (
+        "PAPER: no account was valued in this time: what was made is not known."
+    )
+
+
+def test_a_day_on_which_no_engine_ran_is_not_said_to_have_made_nothing(
+    desk: sqlite3.Connection,
+) -> None:
+    found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW + 24 * HOUR_NS)
+    assert found.headline == (
+        "No engine ran in this time: there is nothing to report of it.",
+        "0 fills. 0 critical alerts, 0 alerts unseen.",
+    )
+    assert rows(found, "PnL") == ()
+    assert rows(found, "Equity") == (("DEMO", "demo", "pUSD", *["\N{EN DASH}"] * 7),)
 
 
 def test_a_home_without_anything_has_a_report_that_says_so(state: sqlite3.Connection) -> None:
