@@ -15,7 +15,7 @@ import msgspec
 import streamlit as st
 
 from engine.domain.instruments import Instrument
-from engine.domain.words import Terms, in_cents, of_record, spaced
+from engine.domain.words import Terms, of_record, spaced
 from engine.errors import BadInput
 from pages import Page
 from pages.kit import guard, names, panels
@@ -171,7 +171,7 @@ def terms_in(path: Path, *, of_engine: bool) -> Terms:
 
 def sentence(row: TableRow, terms: Terms) -> str:
     """Return what a record says, as a sentence."""
-    said = of_record(row["message"], terms, row["instrument"] or None, in_cents)
+    said = of_record(row["message"], terms, row["instrument"] or None)
     said = names.spelled(WHERE.sub(lambda found: names.market(found[0]), said))
     return said[:1].upper() + said[1:]
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+from decimal import Decimal
 from typing import Any
 
 from engine.cli.arguments import whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.listings import ListingState
+from engine.domain.money import cents_text
 from engine.domain.settings import MarketFilter
 from engine.errors import BadInput
 from engine.log import iso
@@ -62,7 +64,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
-    bid, ask = ("none" if row[side] is None else f"{row[side]:g}" for side in ("bid", "ask"))
+    bid, ask = (
+        "none" if row[side] is None else cents_text(Decimal(f"{row[side]:g}"))
+        for side in ("bid", "ask")
+    )
     ends = iso(row["ends_ns"]) if row["ends_ns"] else "not announced"
     return [
         f"{row['question']}",

@@ -12,7 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from engine.domain.assets import Asset, Money
 from engine.domain.legs import Kind, Leg, Side, is_bid
-from engine.domain.money import MICRO_DECIMALS, ceil_div, round_half_even_div, written
+from engine.domain.money import MICRO_DECIMALS, ceil_div, cents_text, round_half_even_div, written
 from engine.domain.products import PRODUCTS, Product
 from engine.domain.products.margin import ContractValue
 from engine.domain.products.perpetual import MarginTerms
@@ -204,7 +204,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return Decimal(size).scaleb(-self.size_decimals)
 
     def price_text(self, price: int) -> str:
+        """Return a price as its venue's messages write it, and as a command takes it: 0.265."""
         return written(self.price_decimal(price))
+
+    def price_words(self, price: int) -> str:
+        """Return a price as a person reads it everywhere: 26.5¢ of a binary, else as it is."""
+        if not self.product.in_cents:
+            return self.price_text(price)
+        return cents_text(self.price_decimal(price))
 
     def size_text(self, size: int) -> str:
         return written(self.size_decimal(size))

@@ -21,6 +21,11 @@ def written(value: Decimal) -> str:
     return f"{value.normalize():f}"
 
 
+def cents_text(price: Decimal) -> str:
+    """Write a price in parts of one as binaries are quoted: 26.5¢ for 0.265."""
+    return f"{written(price * 100)}\N{CENT SIGN}"
+
+
 def money_text(micro: int) -> str:
     return written(Decimal(micro).scaleb(-6))
 

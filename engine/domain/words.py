@@ -34,17 +34,10 @@ Terms = Callable[[str], Instrument | None]
 
 
 def price(value: int | None, terms: Instrument | None) -> str:
-    """Return a price as the venue writes it; whole increments where the terms are not known."""
+    """Return a price as a person reads it; whole increments where the terms are not known."""
     if value is None:
         return NONE
-    return f"{value} increments" if terms is None else f"{terms.price_decimal(value):f}"
-
-
-def in_cents(value: int | None, terms: Instrument | None) -> str:
-    """Return a price as `price` does, of a binary in cents."""
-    if value is None or terms is None or not terms.product.in_cents:
-        return price(value, terms)
-    return f"{(terms.price_decimal(value) * 100).normalize():f}¢"
+    return f"{value} increments" if terms is None else terms.price_words(value)
 
 
 def size(value: int | None, terms: Instrument | None) -> str:
@@ -63,23 +56,18 @@ def many(number: int, one: str) -> str:
     return f"{number:,} {one}{'' if number == 1 else 's'}"
 
 
-Quoted = Callable[[int | None, Instrument | None], str]
-
-
-def order_words(order: Order, terms: Instrument | None, price: Quoted = price) -> str:
+def order_words(order: Order, terms: Instrument | None) -> str:
     return (
         f"{order.side} {size(order.size, terms)} {order.leg} at {price(order.price, terms)} "
         f"in {order.instrument}"
     )
 
 
-def of_record(
-    message: object, terms: Terms, about: str | None = None, price: Quoted = price
-) -> str:
+def of_record(message: object, terms: Terms, about: str | None = None) -> str:
     """Return what a record of the journal says; `about` is the instrument of the order it names."""
     match message:
         case fx.PlaceOrder(order=order):
-            words = order_words(order, terms(order.instrument), price)
+            words = order_words(order, terms(order.instrument))
             who = "a person" if order.bot == MANUAL else f"bot {order.bot}"
             said = f"{who} places order {order.id}: {words}"
         case fx.CancelOrders(orders=orders):

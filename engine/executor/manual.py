@@ -238,9 +238,9 @@ def illegal(instrument: Instrument, asked: PlaceManual) -> str:
             legs = f"the leg {product.legs[0]}"
         return f"{name} has {legs}, not {asked.leg}"
     if price < tick or price % tick or price > product.top:
-        why = f"price {instrument.price_text(price)} is not legal at {name}: "
-        why += f"a multiple of {instrument.price_text(tick)}"
-        return why + (f" up to {instrument.price_text(product.top)}" if product.one else "")
+        why = f"price {instrument.price_words(price)} is not legal at {name}: "
+        why += f"a multiple of {instrument.price_words(tick)}"
+        return why + (f" up to {instrument.price_words(product.top)}" if product.one else "")
     if size <= 0 or size % instrument.lot or size < instrument.size_min:
         return (
             f"size {instrument.size_text(size)} is not legal at {name}: a multiple of "

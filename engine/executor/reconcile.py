@@ -180,7 +180,7 @@ class Listings:
             self._unrecognised[report.identity] = None
             terms = table.ledger.state.instruments.get(report.instrument)
             size = terms.size_text(report.size) if terms else report.size
-            price = terms.price_text(report.price) if terms else report.price
+            price = terms.price_words(report.price) if terms else report.price
             self._outbox.alert(
                 Severity.CRITICAL,
                 "unrecognised_order",

@@ -120,7 +120,7 @@ def test_unlocked_account_is_tested_and_the_verdict_kept(
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert (result["green"], result["account"]) == (True, "mine")
-    assert "YES 0.4 / 0.5" in err, "the market whose bid is far above the lowest price"
+    assert "YES 40¢ / 50¢" in err, "the market whose bid is far above the lowest price"
     assert KEY.removeprefix("0x") not in out + err
     found = verdict(home)
     assert found is not None

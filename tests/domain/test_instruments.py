@@ -86,6 +86,12 @@ def test_prices_and_sizes_survive_a_round_trip_through_decimals(units):
     assert BINARY.size_of(str(BINARY.size_decimal(units))) == units
 
 
+def test_a_person_reads_the_price_of_a_binary_in_cents_and_any_other_as_it_is() -> None:
+    said = [BINARY.price_words(price) for price in (2_650, 9_999, 10_000, 100, 0)]
+    assert said == ["26.5¢", "99.99¢", "100¢", "1¢", "0¢"]
+    assert (BINARY.price_text(2_650), SPOT.price_words(640_005)) == ("0.265", "64000.5")
+
+
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "", "zero", "0.00001", "1e-9"])
 def test_a_price_that_does_not_fit_is_refused_with_its_text(text):
     with pytest.raises(BadInput, match="polymarket:0xabc: price"):

@@ -66,8 +66,8 @@ def test_order_by_hand_may_take(rig: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"price": 4_801}, "price 0.4801 is not legal at venue:m1: a multiple of 0.01"),
-        ({"price": 10_000}, "up to 0.99"),
+        ({"price": 4_801}, "price 48.01¢ is not legal at venue:m1: a multiple of 1¢"),
+        ({"price": 10_000}, "up to 99¢"),
         ({"size": 4 * SHARE}, "size 4 is not legal at venue:m1"),
         ({"size": 100 * SHARE + 1}, "a multiple of 0.01, at least 5"),
         ({"leg": Leg.BASE}, "has the legs yes and no, not base"),

@@ -189,6 +189,8 @@ def test_a_price_that_is_reached_is_told_once(
     ((kind, text),) = stated.told()
     assert kind == "price_reached"
     assert "sell half" in text
+    way, level = ("above", "60¢") if "above" in rule else ("below", "40¢")
+    assert f"the price is at or {way} {level}: it is at {(after + 10) / 100:g}¢" in text
     book(stated, before, before + 10)
     stated.turn(10)
     stated.desk.again(5)
@@ -229,7 +231,7 @@ def test_a_move_is_measured_within_its_time_and_over_a_restart(stated: Stated) -
     stated.turn(10)
     ((kind, text),) = stated.told()
     assert kind == "price_reached"
-    assert "moved by 0.1 within 10 min" in text
+    assert "moved by 10¢ within 10 min" in text
 
 
 def test_a_price_alert_without_a_book_says_so(stated: Stated) -> None:

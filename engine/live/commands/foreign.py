@@ -16,7 +16,8 @@ from engine.domain.commands.wallet import AdoptTokens, CancelForeign, IgnoreFore
 from engine.domain.effects import caution
 from engine.domain.events import CashMoved, InstrumentListed
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Leg, Mode
-from engine.domain.money import MICRO, written
+from engine.domain.money import MICRO, cents_text, written
+from engine.domain.products import quoted_in_cents
 from engine.errors import BadInput, PitbossError
 from engine.live.commands.registry import (
     Answer,
@@ -218,8 +219,11 @@ def book(runner: AccountRunner, came: TokensCame, now_ns: int) -> None:
 def _words(row: Row) -> str:
     what = row.get("way") or row["leg"]
     size = "?" if row["size"] is None else written(row["size"])
-    price = f" at {written(row['price'])}" if row.get("price") is not None else ""
-    return f"{what} {size}{price} of {row['instrument']}"
+    price, quoted = row.get("price"), written
+    if quoted_in_cents(row.get("listed_kind")):
+        quoted = cents_text
+    at = "" if price is None else f" at {quoted(price)}"
+    return f"{what} {size}{at} of {row['instrument']}"
 
 
 def _known(runner: AccountRunner, key: InstrumentId, *, priced: bool) -> bool:

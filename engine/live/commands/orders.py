@@ -183,7 +183,7 @@ def _answer(request: ManualRequest, known: LiveOrder, now_ns: int) -> tuple[bool
     size, filled, whole = (
         instrument.size_text(one) for one in (order.size, known.filled, order.size + request.cut)
     )
-    price = instrument.price_text(order.price)
+    price = instrument.price_words(order.price)
     name = f"order {order.id} ({order.side} {size}{traded(order.leg)} at {price})"
     if request.cut:
         name += f", all that risk allows of {whole},"
@@ -346,8 +346,8 @@ class Flattener:
         executor = one.runner.core.executor
         instrument = executor.ledger.state.instruments[one.instrument]
         size = instrument.size_text(abs(one.size))
-        began = instrument.price_text(one.touched[one.instrument])
-        cap = f"{instrument.price_text(one.slip)} from {began}"
+        began = instrument.price_words(one.touched[one.instrument])
+        cap = f"{instrument.price_words(one.slip)} from {began}"
         if not left:
             return f"{one.instrument} is flat: {size} closed within {cap}"
         rest = instrument.size_text(abs(left))

@@ -42,7 +42,7 @@ def transfer(engine: Engine, given: TransferHolding, who: str) -> Done:
     runner.settle(engine.clock.now_ns())
     return Done(
         f"{terms.size_text(given.size)}{traded(given.leg)} of {given.instrument} went from "
-        f"{given.from_owner} to {given.to_owner} at {terms.price_text(given.price)}"
+        f"{given.from_owner} to {given.to_owner} at {terms.price_words(given.price)}"
     )
 
 
@@ -56,7 +56,9 @@ def _refusal(engine: Engine, executor: Executor, terms: Instrument, given: Trans
     if given.leg not in terms.product.legs:
         return f"{terms.id} has the legs {', '.join(terms.product.legs)}, not {given.leg}"
     if not 0 < given.price < terms.product.end:
-        return f"{terms.price_text(given.price)} is no price: it must be {terms.product.range_text}"
+        return (
+            f"{terms.price_words(given.price)} is no price: it must be {terms.product.range_text}"
+        )
     own = executor.ledger.owned(terms.id, giver).leg(given.leg)
     free = own.settled - own.reserved
     if not 0 < given.size <= free:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from engine.domain.money import cents_text
+from engine.domain.products import quoted_in_cents
 from engine.watch.conditions import Since, StateSeen, event
 from engine.watch.desk import Trouble
 from engine.watch.rules import MINUTE_NS, PriceRule
@@ -43,18 +46,19 @@ class Prices:
         """Give each price alert whose condition has come true, and those that see no price."""
         unseen: dict[str, PriceRule] = {}
         for name, rule in sorted(seen.alerts.prices.items()):
-            price = price_of(seen, rule)
-            if price is None:
+            found = price_of(seen, rule)
+            if found is None:
                 unseen[name] = rule
                 continue
+            price, words = found
             kept = _kept(seen, name, rule)
-            said = reached(rule, price, kept, seen.now_ns)
+            said = reached(rule, price, kept, seen.now_ns, words)
             fires = bool(said) and not kept.beyond and (rule.repeats or not kept.fired)
             kept.beyond = bool(said)
             if fires:
                 kept.fired += 1
                 kept.samples = []
-                yield _trouble(name, rule, kept, f"{said}: it is at {price:g}", price)
+                yield _trouble(name, rule, kept, f"{said}: it is at {words(price)}", words(price))
             seen.meta[f"price {name}"] = msgspec.json.encode(kept).decode()
         for name in sorted(self._since.longer(unseen, UNSEEN_FOR_NS, seen.now_ns)):
             rule = unseen[name]
@@ -66,12 +70,23 @@ class Prices:
             )
 
 
-def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int) -> str:
-    """Return what has come true, in words; empty = nothing."""
+def plainly(value: float) -> str:
+    return f"{value:g}"
+
+
+def in_cents(value: float) -> str:
+    """Return a price of a binary as its venue quotes it: 26.5¢."""
+    return cents_text(Decimal(plainly(value)))
+
+
+def reached(
+    rule: PriceRule, price: float, kept: Kept, now_ns: int, words: Callable[[float], str]
+) -> str:
+    """Return what has come true, prices by `words`; empty = nothing."""
     if rule.above is not None:
-        return f"the price is at or above {rule.above:g}" if price >= rule.above else ""
+        return f"the price is at or above {words(rule.above)}" if price >= rule.above else ""
     if rule.below is not None:
-        return f"the price is at or below {rule.below:g}" if price <= rule.below else ""
+        return f"the price is at or below {words(rule.below)}" if price <= rule.below else ""
     within_ns = rule.within_min * MINUTE_NS
     kept.samples = [one for one in kept.samples if one[0] > now_ns - within_ns]
     if not kept.samples or now_ns - kept.samples[-1][0] >= within_ns // SAMPLES_MAX:
@@ -80,14 +95,17 @@ def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int) -> str:
     moved = max(price - low, high - price)
     # Prices are decimals that floats cannot hold: 0.6 - 0.5 is a little less than 0.1.
     if rule.moves is not None and moved >= rule.moves - 1e-9:
-        return f"the price moved by {moved:.4g} within {rule.within_min} min"
+        return f"the price moved by {words(float(f'{moved:.4g}'))} within {rule.within_min} min"
     return ""
 
 
-def price_of(seen: StateSeen, rule: PriceRule) -> float | None:
-    """Return the middle of the market's book, in its own units; None = it has no two sides."""
+def price_of(seen: StateSeen, rule: PriceRule) -> tuple[float, Callable[[float], str]] | None:
+    """Return the middle of the market's book, in its own units, and what says such a price.
+
+    None = it has no two sides.
+    """
     rows = seen.rows(
-        "SELECT b.body, i.price_decimals FROM books b JOIN instruments i ON "
+        "SELECT b.body, i.price_decimals, i.kind FROM books b JOIN instruments i ON "
         "i.engine_id = b.engine_id AND i.id = b.instrument WHERE b.engine_id = ? AND "
         "b.instrument = ? AND (? = '' OR b.account = ?) ORDER BY b.updated_ns DESC",
         rule.instrument,
@@ -98,7 +116,8 @@ def price_of(seen: StateSeen, rule: PriceRule) -> float | None:
         book: dict[str, Any] = json.loads(row["body"])
         if book["trusted"] and book["bids"] and book["asks"]:
             middle = (book["bids"][0][0] + book["asks"][0][0]) / 2
-            return float(middle / 10 ** row["price_decimals"])
+            words = in_cents if quoted_in_cents(row["kind"]) else plainly
+            return float(middle / 10 ** row["price_decimals"]), words
     return None
 
 
@@ -109,13 +128,13 @@ def _kept(seen: StateSeen, name: str, rule: PriceRule) -> Kept:
     return kept if kept.rule == digest else Kept(rule=digest)
 
 
-def _trouble(name: str, rule: PriceRule, kept: Kept, said: str, price: float) -> Trouble:
+def _trouble(name: str, rule: PriceRule, kept: Kept, said: str, price: str) -> Trouble:
     note = f" ({rule.note})" if rule.note else ""
     return Trouble(
         kind="price_reached",
         subject=event(f"{name}/{kept.rule}/{kept.fired}"),
         text=f"{rule.instrument}: {said}{note}",
-        numbers={"price": f"{price:g}"},
+        numbers={"price": price},
         account=rule.account or None,
         instrument=rule.instrument,
     )

@@ -80,7 +80,7 @@ def test_what_happened_is_told_in_the_units_of_its_market(past: Config, journal:
     steps = data_of(html(found))["steps"]
     filled = [step["w"] for step in steps if "is filled" in step["w"]]
     assert filled
-    assert all(re.search(r"is filled: [\d.]+ at 0\.\d{2,4} in ", text) for text in filled), filled
+    assert all(re.search(r"is filled: [\d.]+ at [\d.]+¢ in ", text) for text in filled), filled
     traded = [step for step in steps if "a trade of" in step["w"]]
     assert traded
     assert all(f" in {step['i']}" in step["w"] for step in traded)

@@ -103,10 +103,10 @@ def order_by_hand(programs: Programs, market: InstrumentId) -> None:
     assert_answer(beside, DONE, "is accepted and rests")
     gone = OrderId(int(beside.answer.split()[1]))
     assert_answer(command(CancelOrderByHand(account=ACCOUNT, order=gone)), DONE)
-    assert_answer(command(by_hand(market, price=101)), REFUSED, "price 0.0101 is not legal")
+    assert_answer(command(by_hand(market, price=101)), REFUSED, "price 1.01¢ is not legal")
     assert_answer(command(by_hand(market, account=AccountId("x"))), REFUSED, "no account 'x'")
     placed = command(by_hand(market))
-    assert_answer(placed, DONE, "buy 10 yes at 0.01", "is accepted and rests")
+    assert_answer(placed, DONE, "buy 10 yes at 1¢", "is accepted and rests")
     number = int(placed.answer.split()[1])
     shown = f"SELECT bot, state FROM orders WHERE id = {number}"
     programs.until(lambda: programs.rows(shown) == [(MANUAL, "open")], "it is shown as by hand")

@@ -143,7 +143,7 @@ async def test_a_position_is_sold_within_the_cap_and_nothing_beyond(tmp_path: Pa
         await desk.holds()
         said = await desk.asked(flatten(100))
         assert said.state is CommandState.DONE
-        assert said.answer == f"{ONE.id} is flat: 20 closed within 0.01 from 0.48"
+        assert said.answer == f"{ONE.id} is flat: 20 closed within 1¢ from 48¢"
         sold = desk.venue.sent[-1]
         assert (sold.bot, sold.side, sold.leg, sold.type) == (MANUAL, "sell", "yes", "fak")
         assert (sold.price, sold.size, desk.position) == (4_700, 20 * SHARE, 0)
@@ -168,7 +168,7 @@ async def test_what_nobody_takes_is_left_and_named(tmp_path: Path) -> None:
         await desk.holds()
         said = await desk.asked(flatten(0))
         assert said.state is CommandState.FAILED
-        assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 0 from 0.48")
+        assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 0¢ from 48¢")
         assert desk.position == 12 * SHARE
         assert desk.engine.runners[DEMO].core.executor.explain(ONE.id, MANUAL)[0] == (), (
             "it still sells"
@@ -186,7 +186,7 @@ async def test_the_cap_counts_from_where_it_began_and_does_not_follow_the_book(
         runner, clock = desk.engine.runners[DEMO], desk.engine.clock
         desk.venue.meanwhile = lambda: runner.market((worse,), clock.now_ns())
         said = await desk.asked(flatten(100))
-        assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 0.01 from 0.48: ")
+        assert said.answer.startswith(f"12 of 20 in {ONE.id} are left, within 1¢ from 48¢: ")
         assert "not marketable" in said.answer
         assert all(one.price >= 4_700 for one in desk.venue.sent[1:])
 
@@ -335,7 +335,7 @@ async def test_a_transfer_gives_a_bot_what_a_person_bought(tmp_path: Path) -> No
     async with HandDesk(tmp_path, room=50) as desk:
         await desk.holds()
         said = await desk.asked(given())
-        assert (said.state, "went from manual to maker at 0.6" in said.answer) == (
+        assert (said.state, "went from manual to maker at 60¢" in said.answer) == (
             CommandState.DONE, True
         )  # fmt: skip
         ledger = desk.engine.runners[DEMO].core.executor.ledger
@@ -353,7 +353,7 @@ async def test_a_transfer_gives_a_bot_what_a_person_bought(tmp_path: Path) -> No
         ({"to_owner": BotId("nobody")}, "nobody is no bot of demo"),
         ({"from_owner": BotId("maker"), "to_owner": MANUAL}, "0 yes of maker are settled"),
         ({"leg": Leg.BASE}, "has the legs yes, no, not base"),
-        ({"price": 10_000}, "1 is no price: it must be between"),
+        ({"price": 10_000}, "100¢ is no price: it must be between"),
         ({"instrument": InstrumentId("demo:other")}, "nothing of demo:other is known"),
     ],
 )

@@ -95,7 +95,7 @@ async def _at(venue: PolymarketVenue, setup: VenueSetup, test: SelfTesting) -> l
 
 def _plan(place: Place) -> str:
     one = place.instrument
-    size, price = one.size_text(one.smallest), one.price_text(one.tick)
+    size, price = one.size_text(one.smallest), one.price_words(one.tick)
     return f"{place.described()}; BUY {size} YES at {price}, post-only"
 
 
@@ -356,9 +356,9 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     def described(self) -> str:
         one = self.instrument
         return (
-            f"{self.title or one.id}: YES {one.price_text(self.bid)} / "
-            f"{one.price_text(self.ask)}, tick "
-            f"{one.price_text(one.tick)}"
+            f"{self.title or one.id}: YES {one.price_words(self.bid)} / "
+            f"{one.price_words(self.ask)}, tick "
+            f"{one.price_words(one.tick)}"
         )
 
 

@@ -41,7 +41,7 @@ def test_order_is_the_smallest_at_the_lowest_price_and_never_takes() -> None:
     made = far_order(place, "mine", NOW)
     assert (made.side, made.price, made.size, made.post_only) == (Side.BUY, 100, 5_000_000, True)
     assert (made.type, made.expires_ns) == (OrderType.GTD, NOW + EXPIRES_NS)
-    assert "0.4 / 0.5, tick 0.01" in place.described()
+    assert "40¢ / 50¢, tick 1¢" in place.described()
 
 
 @pytest.mark.parametrize(
