@@ -127,6 +127,7 @@ CHECKLIST = (
 
 SHORTCUTS = {
     "Ctrl+Shift+K": "the first click of KILL, also while you type; the second one is CONFIRM KILL",
+    "Alt+N": "the next step of a new bot, from any field; what is typed in it is kept",
     "R": "redraws the page; not while you type",
     "Enter": "submits a filter or a text field",
     "Esc": "closes a menu or an enlarged table",

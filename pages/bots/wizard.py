@@ -61,6 +61,30 @@ SIZED_BY: Mapping[SizingMethod, Sequence[str]] = {
 }
 """The fields of a sizing that its method reads."""
 OPEN, SAVED = "wizard", "wizard_saved"
+FOCUS = """
+if (!window.pbWizard) {
+  window.pbWizard = true;
+  let done = "", seen = "", since = 0;
+  setInterval(() => {
+    const mark = document.querySelector("[class*=st-key-wizard_focus_]");
+    const open = mark ? mark.className.match(/wizard_focus_[0-9]+/)[0] : "";
+    if (open === done) { return; }
+    if (open !== seen) { seen = open; since = Date.now(); }
+    const at = document.activeElement, step = document.querySelector(".st-key-wizard_step");
+    const free = at === document.body || at.closest("[class*=st-key-wizard_]");
+    const field = step && (step.querySelector(
+      "input:checked, input:not([type=radio]), textarea") || step.querySelector("button"));
+    if (open && field && free) { field.focus(); }
+    if (!open || field || !free || Date.now() - since > 20000) { done = open; }
+  }, 200);
+  // A field gives what was typed in it when it is left: before the shortcut presses the button.
+  document.addEventListener("keydown", event => {
+    const at = document.activeElement;
+    if (event.altKey && event.code === "KeyN" && at.closest(".st-key-wizard_step")) { at.blur(); }
+  }, true);
+}
+"""
+"""Focuses the first field of each step that opens, unless a person has gone elsewhere meanwhile."""
 START_WITHIN_NS = 300 * 10**9
 """How long after *Create and start* a version that comes into force starts its bot."""
 
@@ -225,7 +249,8 @@ def _ways(opened: OpenDraft, document: SettingsDocument) -> None:
     step = opened.now.step
     with st.container(horizontal=True):
         if step < REVIEW:
-            if st.button("Next", type="primary", key=f"wizard_next_{step}"):
+            # No Enter in the shortcut: also with Ctrl it chooses what a list has marked.
+            if st.button("Next", type="primary", shortcut="Alt+N", key=f"wizard_next_{step}"):
                 _to(opened, step + 1)
             ready = step < REVIEW - 1 and not lacking(opened.now, document)
             if ready and st.button("To the review", key=f"wizard_end_{step}"):
@@ -239,14 +264,12 @@ def _ways(opened: OpenDraft, document: SettingsDocument) -> None:
 
 
 def _focus(step: int) -> None:
-    """Put the keyboard into the first field of a step when it opens: Tab goes on from there."""
-    st.html(
-        f"<script>/* step {step} */ setTimeout(() => {{ const one = document.querySelector("
-        '".st-key-wizard_step input, .st-key-wizard_step button");'
-        "if (one && (document.activeElement === document.body || document.activeElement.closest("
-        '"[class*=st-key-wizard_]"))) { one.focus(); } }}, 400);</script>',
-        unsafe_allow_javascript=True,
-    )
+    """Put the keyboard into the first field of a step when it opens: Tab goes on from there.
+
+    A script of a page runs once, also where its text changes: this one looks which step is marked.
+    """
+    with st.container(key=f"wizard_focus_{step}"):
+        st.html(f"<script>{FOCUS}</script>", unsafe_allow_javascript=True)
 
 
 # -- 1 to 3: where it trades, what, and by which strategy ------------------------------------------
