@@ -22,6 +22,10 @@ class Latch(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
 
 
+_LATCHES = msgspec.json.Decoder(Latch)
+"""Made once, here: two threads that read a latch for the first time together would end msgspec."""
+
+
 def set_latch(path: Path, who: str, now_ns: int) -> bool:
     """Set the latch; True = now, False = it was set before. On the disk when this returns.
 
@@ -76,7 +80,7 @@ def read_latch(path: Path) -> Latch | None:
     A latch set by hand (`touch`), torn or unreadable names no one: it is set all the same.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Latch)
+        return _LATCHES.decode(path.read_bytes())
     except FileNotFoundError:
         return None
     except (msgspec.DecodeError, IsADirectoryError, PermissionError):

@@ -16,9 +16,11 @@ from contextvars import Context, copy_context
 from functools import partial
 from heapq import heappop, heappush
 from signal import SIGTERM
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.lab.pump import NEVER
+
+_Given = TypeVar("_Given")
 
 UNWINDS_MAX = 20
 """Most `finally` clauses of one coroutine that wait for something."""
@@ -54,6 +56,17 @@ class Call:
 
     def cancelled(self) -> bool:
         return self.gone
+
+
+def _settle(future: asyncio.Future[_Given], work: Callable[[], _Given]) -> None:
+    if future.cancelled():
+        return
+    try:
+        given = work()
+    except Exception as error:  # noqa: BLE001 it is the answer of whoever awaits it
+        future.set_exception(error)
+    else:
+        future.set_result(given)
 
 
 class Process(asyncio.BaseEventLoop):
@@ -178,6 +191,18 @@ class Process(asyncio.BaseEventLoop):
         if self._timers[0][1] is call:
             self._look_at_timers()
         return call
+
+    def run_in_executor(
+        self, executor: object, func: Callable[..., _Given], *args: Any
+    ) -> asyncio.Future[_Given]:
+        """Return a future of what a thread would give: it runs in the next round, in this thread.
+
+        A thread of the machine would end at a time of its own, and a seed would be no seed.
+        """
+        del executor
+        future: asyncio.Future[_Given] = self.create_future()
+        self.call_soon(_settle, future, partial(func, *args))
+        return future
 
     def add_signal_handler(  # type: ignore[override]
         self, sig: int, callback: Callable[..., object], *args: Any
