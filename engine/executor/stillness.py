@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from engine.domain.events import BookMarked
 from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Target
+from engine.errors import BrokenInvariant
 from engine.executor.fills import mid_value_micro, mid_values_micro
 from engine.executor.halts import ExecutorParts, Markets, TradingHalts
 from engine.executor.orders import InstrumentState
@@ -130,6 +131,8 @@ class Stillness:
         ledger, marks = self._table.ledger, self._markets.marks
         terms = ledger.state.instruments[instrument]
         equity = ledger.shown_equity_micro(marks)
+        if equity is None:
+            raise BrokenInvariant("the equity of many marks is asked for, and one has no price")
         equities = [equity] * len(mids2)
         for holding in ledger.state.owned[instrument].values():
             now = mid_value_micro(holding, terms, marks.get(instrument))

@@ -74,7 +74,7 @@ def test_a_short_is_liquidated_above_its_mark_and_a_long_below(desk: Margined) -
     long = Margined()
     long.trade(1_000, 7_000_000)
     long.marked(71_000 * E8)
-    # P = (70 - 20) / (0.001 * 0.996)
+    # The price is what was opened for less the cash, by the size less its maintenance margin.
     assert long.seen().liquidation_e8 == -(-50 * E8 * 10**6 // 996)
 
 

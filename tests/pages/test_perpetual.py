@@ -43,6 +43,10 @@ MARGIN = MarginSeen(
     instrument=NAME, size=-1_234_000, used_micro=80_210_000, mark_e8=65_020 * E8 + 12_345,
     due_micro=4_012_000, liquidation_e8=110_000 * E8 + 99_999_999, buffer_ppm=691_788,
 )  # fmt: skip
+UNKNOWN = replace(
+    MARGIN, mark_e8=None, due_micro=None, liquidation_e8=None, buffer_ppm=None,
+    unknown="the venue has said no mark of it yet",
+)  # fmt: skip
 
 
 def tell(home: Config, margin: MarginSeen | None) -> None:
@@ -102,8 +106,7 @@ def test_a_short_is_named_with_its_margin_mark_liquidation_and_funding(
     assert figures(page)["Cost"] == "0.00 pUSD", "nothing was paid for a short"
 
 
-@pytest.mark.parametrize("margin", [None, replace(MARGIN, mark_e8=None, due_micro=None,
-    liquidation_e8=None, buffer_ppm=None, unknown="the venue has said no mark of it yet")])  # fmt: skip
+@pytest.mark.parametrize("margin", [None, UNKNOWN])
 def test_what_no_mark_says_is_unknown_and_never_a_number(
     short: Config, opened: Opened, margin: MarginSeen | None
 ) -> None:
@@ -144,7 +147,8 @@ def test_capital_has_margin_apart_with_the_nearest_liquidation(
         settled_micro=1_000 * USD, open_micro=0, open_orders=0, doubtful_micro=0,
         doubtful_orders=0, pending_micro=0, redeemable_micro=0, redeeming_micro=0, pairs_micro=0,
         pairs_worth_micro=0, dust_micro=0, held_micro=0, deposits_micro=1_000 * USD,
-        realised_micro=0, fees_micro=0, margin_micro=80_210_000, margins=(replace(MARGIN, marked_ns=time.time_ns()),),
+        realised_micro=0, fees_micro=0, margin_micro=80_210_000,
+        margins=(replace(MARGIN, marked_ns=time.time_ns()),),
         locks=(LockedMoney(instrument=NAME, margin_micro=80_210_000),),
     )  # fmt: skip
     with writing(short.state_path) as connection:

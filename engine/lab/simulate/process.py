@@ -192,7 +192,7 @@ class Process(asyncio.BaseEventLoop):
             self._look_at_timers()
         return call
 
-    def run_in_executor(
+    def run_in_executor(  # type: ignore[override]
         self, executor: object, func: Callable[..., _Given], *args: Any
     ) -> asyncio.Future[_Given]:
         """Return a future of what a thread would give: it runs in the next round, in this thread.

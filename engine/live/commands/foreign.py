@@ -219,9 +219,8 @@ def book(runner: AccountRunner, came: TokensCame, now_ns: int) -> None:
 def _words(row: Row) -> str:
     what = row.get("way") or row["leg"]
     size = "?" if row["size"] is None else written(row["size"])
-    price, quoted = row.get("price"), written
-    if quoted_in_cents(row.get("listed_kind")):
-        quoted = cents_text
+    price = row.get("price")
+    quoted = cents_text if quoted_in_cents(row.get("listed_kind")) else written
     at = "" if price is None else f" at {quoted(price)}"
     return f"{what} {size}{at} of {row['instrument']}"
 

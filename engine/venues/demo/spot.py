@@ -313,7 +313,8 @@ class PerpetualTraders(SpotTraders):
     @property
     def _mark_e8(self) -> int:
         """What the pair is traded around: the fast reference stands a lasting basis above it."""
-        return round(self._price.latent * 10**MARK_DECIMALS)
+        unit: int = 10**MARK_DECIMALS
+        return round(self._price.latent * unit)
 
     def _plan_mark(self) -> None:
         now_ns = self._exchange.now_ns
