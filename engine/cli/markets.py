@@ -13,8 +13,8 @@ from typing import Any
 from engine.cli.arguments import whole
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.listings import ListingState
-from engine.domain.money import cents_text
+from engine.domain.listings import KINDS, ListingState
+from engine.domain.money import cents_text, written
 from engine.domain.settings import MarketFilter
 from engine.errors import BadInput
 from engine.log import iso
@@ -64,8 +64,9 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
+    said = written if row["category"] in KINDS else cents_text
     bid, ask = (
-        "none" if row[side] is None else cents_text(Decimal(f"{row[side]:g}"))
+        "none" if row[side] is None else said(Decimal(f"{row[side]:.12g}"))
         for side in ("bid", "ask")
     )
     ends = iso(row["ends_ns"]) if row["ends_ns"] else "not announced"

@@ -188,7 +188,7 @@ def test_a_trader_goes_from_a_search_to_the_payout_by_the_command_line(
     code, text = said("markets", "cup", "spain", "--json")
     found = json.loads(text)
     assert (code, found["found"], found["markets"][0]["id"]) == (0, 1, market)
-    assert f"{market}\n    active   bid 0.4   ask 0.41" in said("markets", market)[1]
+    assert f"{market}\n    active   bid 40¢   ask 41¢" in said("markets", market)[1]
 
     buy = ("command", "place-manual", *here, "leg=yes", "side=buy", "price=0.41", f"size={SHARES}",
            "urgency=cross")  # fmt: skip
