@@ -102,7 +102,7 @@ def test_soft_limit_is_passed_no_more_often_than_before(limit: str) -> None:
 
 ROOMS = ("engine", "storage", "pages")
 LINES = {
-    "tables laid by hand": (r"# fmt: skip", SOURCES, 41),
+    "tables laid by hand": (r"# fmt: skip", SOURCES, 43),
     "values of any type": (r"\bAny\b", SOURCES, 542),
     "lines with 'told'": (r"\b[Tt]old\b", ROOMS, 53),
     "lines with 'nobody'": (r"\b[Nn]obody\b", ROOMS, 23),
@@ -181,8 +181,8 @@ def test_applied_migrations_and_peers_are_left_out(tmp_path: Path) -> None:
 # -- distance: what a reader opens beside the file in hand -----------------------------------------
 
 DISTANCE = {
-    "single-importer siblings": 11,
-    "single-importer siblings, all": 26,
+    "single-importer siblings": 14,
+    "single-importer siblings, all": 27,
     "type names defined twice": 0,
     "attributes set from outside": 0,
     "attributes set by a neighbour": 61,

@@ -14,7 +14,14 @@ from engine.bots.signals import FAILS, Watched
 from engine.domain.bars import Bar
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput
-from engine.indicators.columns import Ahead, Column, PriceColumns, Turns, ahead, behind
+from engine.indicators.columns import (
+    FloatColumn,
+    PriceColumns,
+    TurnsAhead,
+    ValuesAhead,
+    ahead,
+    behind,
+)
 from engine.indicators.door import BarIndicator
 from engine.strategies.door import ColumnReadings, Reads
 
@@ -33,7 +40,7 @@ class KnownBars(Protocol):
         """Return those from one place on and before another."""
         ...
 
-    def column(self, name: str, first: int) -> Column:
+    def column(self, name: str, first: int) -> FloatColumn:
         """Return a field of those from a place on, in the units of their spec."""
         ...
 
@@ -41,7 +48,7 @@ class KnownBars(Protocol):
 class Foresees(Protocol):
     """A rule that may say what it wants at each of many bars."""
 
-    def parts_over(self, columns: ColumnReadings, instrument: Instrument) -> Column | None:
+    def parts_over(self, columns: ColumnReadings, instrument: Instrument) -> FloatColumn | None:
         """Return what it wants at each; None = it must be asked at each. See `BarRule.parts`."""
         ...
 
@@ -57,8 +64,8 @@ class Foreseen:
         self.watched, self._fed, self._rules = watched, watched.fed, rules
         (name,) = watched.series
         self._series = watched.series[name]
-        self._ahead: dict[int, Ahead] = {}
-        self._turns: list[Turns] = []
+        self._ahead: dict[int, ValuesAhead] = {}
+        self._turns: list[TurnsAhead] = []
         if not name == bars.spec_text == watched.given:
             return
         price, size = self._series.price_unit, watched.size_unit
@@ -81,7 +88,7 @@ class Foreseen:
             parts = rule.parts_over(self.columns(reads), self.watched.instrument)
             if parts is None:
                 return
-            turns.append(Turns(parts))
+            turns.append(TurnsAhead(parts))
         for indicator in self._fed.bars.get(name, ()):
             self.ahead(indicator)
         self._turns = turns
@@ -101,7 +108,7 @@ class Foreseen:
         """Return the bars and indicators that a rule declared."""
         return _Columns(self, reads)
 
-    def ahead(self, indicator: BarIndicator) -> Ahead:
+    def ahead(self, indicator: BarIndicator) -> ValuesAhead:
         """Return what the bars make of an indicator."""
         found = self._ahead.get(id(indicator))
         if found is None:
@@ -122,7 +129,7 @@ class Foreseen:
             one.go(taken, taken + count)
         self._series.keep(self._bars.bars(max(at, last - self._series.depth), last))
 
-    def column(self, field: str, back: int) -> Column:
+    def column(self, field: str, back: int) -> FloatColumn:
         """Return a field of the bar so many bars before each; not a number = there was none."""
         earlier = [getattr(bar, field) for bar in self._series.bars[-back:]] if back else []
         return behind(self._bars.column(field, self._first), earlier, back)
@@ -135,13 +142,13 @@ class _Columns:
         self._foreseen = foreseen
         self._named = foreseen.watched.named.get(id(reads), {})
 
-    def indicator(self, name: str) -> Column:
+    def indicator(self, name: str) -> FloatColumn:
         """Return a declared variant's numbers. Raises BadInput where it is not fed with bars."""
         found = self._named.get(name)
         if not isinstance(found, BarIndicator):
             raise BadInput(f"indicator {name} is not one of bars that is declared")
         return self._foreseen.ahead(found).values
 
-    def bars(self, field: str, back: int = 0) -> Column:
+    def bars(self, field: str, back: int = 0) -> FloatColumn:
         """Return a field of the bar so many bars before each."""
         return self._foreseen.column(field, back)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from engine.indicators.door import BarIndicator, PriceBar
 from engine.indicators.window import Last
 
-Column = NDArray[np.float64]
+FloatColumn = NDArray[np.float64]
 """A number a bar; not a number = it is not known."""
 Mask = NDArray[np.bool_]
 
@@ -29,11 +29,11 @@ Mask = NDArray[np.bool_]
 class PriceColumns:
     """Closed bars in order, as `PriceBar` has them: prices in the currency, volume in the thing."""
 
-    open: Column
-    high: Column
-    low: Column
-    close: Column
-    volume: Column
+    open: FloatColumn
+    high: FloatColumn
+    low: FloatColumn
+    close: FloatColumn
+    volume: FloatColumn
 
     def __len__(self) -> int:
         return len(self.close)
@@ -45,11 +45,11 @@ class PriceColumns:
         return [PriceBar(*row) for row in zip(*(one.tolist() for one in columns), strict=True)]
 
 
-class Ahead(Protocol):
+class ValuesAhead(Protocol):
     """What bars an indicator has not taken yet will make of it."""
 
     @property
-    def values(self) -> Column:
+    def values(self) -> FloatColumn:
         """Its number after each of them."""
         ...
 
@@ -58,15 +58,15 @@ class Ahead(Protocol):
         ...
 
 
-def ahead(indicator: BarIndicator, bars: PriceColumns) -> Ahead:
+def ahead(indicator: BarIndicator, bars: PriceColumns) -> ValuesAhead:
     """Return what these bars will make of an indicator, which is left as it is."""
     over = getattr(indicator, "over", None)
-    made: Ahead | None = None if over is None else over(bars)
+    made: ValuesAhead | None = None if over is None else over(bars)
     return Streamed(indicator, bars) if made is None else made
 
 
 class Streamed:
-    """Takes the bars one by one. Implements `Ahead`."""
+    """Takes the bars one by one. Implements `ValuesAhead`."""
 
     def __init__(self, indicator: BarIndicator, bars: PriceColumns) -> None:
         self._indicator = indicator
@@ -77,7 +77,7 @@ class Streamed:
         for bar in self._bars:
             copy.on_bar(bar)
             found.append(copy.value(0))
-        self.values: Column = np.array(found, dtype=np.float64)
+        self.values: FloatColumn = np.array(found, dtype=np.float64)
 
     def go(self, taken: int, count: int) -> None:
         for bar in self._bars[taken:count]:
@@ -87,14 +87,14 @@ class Streamed:
 class Totals:
     """Sums of the last n numbers, as `Last` makes them, over numbers that come."""
 
-    def __init__(self, last: Last, numbers: Column) -> None:
+    def __init__(self, last: Last, numbers: FloatColumn) -> None:
         """`last` must be full."""
         self._last = last
         self._next = first = last.next
         self._numbers = np.concatenate((last.values[first:], last.values[:first], numbers))
         self.totals = self._totals(last.total, len(numbers))
 
-    def _totals(self, total: float, count: int) -> Column:
+    def _totals(self, total: float, count: int) -> FloatColumn:
         """Return the sum after each number; a row is one round, which begins with a new sum.
 
         Within a row what leaves is taken away and what comes is added, in this order: `accumulate`
@@ -123,7 +123,7 @@ class Totals:
             last.total = float(self.totals[count - 1])
 
 
-def behind(column: Column, earlier: Sequence[float], back: int) -> Column:
+def behind(column: FloatColumn, earlier: Sequence[float], back: int) -> FloatColumn:
     """Return what a column said so many places before each; `earlier` = what came before it."""
     first = np.full(back, np.nan)
     if earlier:
@@ -131,30 +131,30 @@ def behind(column: Column, earlier: Sequence[float], back: int) -> Column:
     return np.concatenate((first, column))[: len(column)]
 
 
-def known(column: Column) -> Mask:
+def known(column: FloatColumn) -> Mask:
     """Return where a column is known."""
     return ~np.isnan(column)
 
 
-def highest(columns: Iterable[Column]) -> Column:
+def highest(columns: Iterable[FloatColumn]) -> FloatColumn:
     """Return the highest of several numbers at each place; not a number where one is not known."""
     return reduce(np.maximum, columns)
 
 
-def lowest(columns: Iterable[Column]) -> Column:
+def lowest(columns: Iterable[FloatColumn]) -> FloatColumn:
     """Return the lowest of several numbers at each place; not a number where one is not known."""
     return reduce(np.minimum, columns)
 
 
-def parts_where(whole: Mask, nothing: Mask) -> Column:
+def parts_where(whole: Mask, nothing: Mask) -> FloatColumn:
     """Return 1 where all is wanted, 0 where nothing is, else not a number: as before."""
     return np.where(whole, 1.0, np.where(nothing, 0.0, np.nan))
 
 
-class Turns:
+class TurnsAhead:
     """Where a column of wanted parts first says another thing than what stands."""
 
-    def __init__(self, parts: Column) -> None:
+    def __init__(self, parts: FloatColumn) -> None:
         known = np.flatnonzero(~np.isnan(parts))
         self._count = len(parts)
         self._known: list[int] = known.tolist()

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
-from engine.indicators.columns import Column, PriceColumns, Totals
+from engine.indicators.columns import FloatColumn, PriceColumns, Totals
 from engine.indicators.door import BarCount, BarIndicator, PriceBar
 from engine.indicators.window import Last
 
@@ -43,11 +43,11 @@ class Sma(BarIndicator, gc=False):
 
 
 class SmaAhead:
-    """The averages of bars that come. Implements `Ahead`."""
+    """The averages of bars that come. Implements `ValuesAhead`."""
 
-    def __init__(self, closes: Last, coming: Column) -> None:
+    def __init__(self, closes: Last, coming: FloatColumn) -> None:
         self._sums = Totals(closes, coming)
-        self.values: Column = self._sums.totals / closes.size
+        self.values: FloatColumn = self._sums.totals / closes.size
 
     def go(self, taken: int, count: int) -> None:
         """Bring the window to where it has taken so many."""

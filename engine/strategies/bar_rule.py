@@ -21,7 +21,7 @@ from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.errors import BadInput
-from engine.indicators.columns import Column
+from engine.indicators.columns import FloatColumn
 from engine.indicators.door import PriceBar
 from engine.strategies.door import (
     ColumnReadings,
@@ -164,11 +164,11 @@ class SeenColumns:
         self._columns = columns
         self._unit = unit
 
-    def indicator(self, name: str) -> Column:
+    def indicator(self, name: str) -> FloatColumn:
         """Return the numbers of a declared variant; not a number = it is not known yet."""
         return self._columns.indicator(name)
 
-    def prices(self, field: str, back: int = 0) -> Column:
+    def prices(self, field: str, back: int = 0) -> FloatColumn:
         """Return `open`, `high`, `low` or `close` of the bar so many bars before each."""
         return self._columns.bars(field, back) / self._unit
 
@@ -230,7 +230,7 @@ class BarRule:
         """
         raise NotImplementedError
 
-    def parts(self, seen: SeenColumns) -> Column | None:
+    def parts(self, seen: SeenColumns) -> FloatColumn | None:
         """Return the part that `wish` wants at each of many bars; not a number = as before.
 
         None = the rule must be asked bar by bar. A rule whose wish rests on what it reads alone,
@@ -318,7 +318,7 @@ class BarRule:
             return None
         return (held.part or 0.0) if held.position else 0.0
 
-    def parts_over(self, columns: ColumnReadings, instrument: Instrument) -> Column | None:
+    def parts_over(self, columns: ColumnReadings, instrument: Instrument) -> FloatColumn | None:
         """Return what is wanted at each of many bars; see `parts`."""
         unit = float(self._per_increment * instrument.price_unit)
         return self.parts(SeenColumns(columns, unit))

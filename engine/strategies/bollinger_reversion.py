@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from engine.domain.catalog import ValueWords
 from engine.indicators.bollinger import Bollinger
-from engine.indicators.columns import Column, parts_where
+from engine.indicators.columns import FloatColumn, parts_where
 from engine.indicators.door import Variant
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
@@ -71,7 +71,7 @@ class BollingerReversion(BarRule):
         part = 1.0 if place < p.enter_below else 0.0 if place > p.leave_above else None
         return Wish(part, (("place", place),))
 
-    def parts(self, seen: SeenColumns) -> Column:
+    def parts(self, seen: SeenColumns) -> FloatColumn:
         """Want the same at each of many bars."""
         place, p = seen.indicator("place"), self.parameters
         return parts_where(place < p.enter_below, place > p.leave_above)

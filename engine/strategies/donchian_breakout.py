@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from engine.domain.catalog import ValueUnit, ValueWords
-from engine.indicators.columns import Column, highest, known, lowest, parts_where
+from engine.indicators.columns import FloatColumn, highest, known, lowest, parts_where
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
 
@@ -57,7 +57,7 @@ class DonchianBreakout(BarRule):
         part = 1.0 if last.close > high else 0.0 if last.close < low else None
         return Wish(part, (("high", high), ("low", low)))
 
-    def parts(self, seen: SeenColumns) -> Column:
+    def parts(self, seen: SeenColumns) -> FloatColumn:
         """Want the same at each of many bars."""
         p, close = self.parameters, seen.prices("close")
         highs = highest(seen.prices("high", back) for back in range(1, p.enter + 1))

@@ -16,7 +16,7 @@ from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Intent
 from engine.errors import BadInput
-from engine.indicators.columns import Column
+from engine.indicators.columns import FloatColumn
 from engine.indicators.door import Variant
 from engine.indicators.library import fresh
 
@@ -87,11 +87,11 @@ class ColumnReadings(Protocol):
     Not a number = it is not known.
     """
 
-    def indicator(self, name: str) -> Column:
+    def indicator(self, name: str) -> FloatColumn:
         """Return the numbers of a declared variant. Raises BadInput for one not fed with bars."""
         ...
 
-    def bars(self, field: str, back: int = 0) -> Column:
+    def bars(self, field: str, back: int = 0) -> FloatColumn:
         """Return `open`, `high`, `low`, `close` or `volume` of the bar so many before each."""
         ...
 

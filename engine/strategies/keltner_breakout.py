@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from engine.domain.catalog import ValueUnit, ValueWords
-from engine.indicators.columns import Column, known, parts_where
+from engine.indicators.columns import FloatColumn, known, parts_where
 from engine.indicators.door import Variant
 from engine.indicators.keltner import Keltner
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
@@ -74,7 +74,7 @@ class KeltnerBreakout(BarRule):
         part = 1.0 if close > upper else 0.0 if close < middle else None
         return Wish(part, (("upper", upper), ("middle", middle)))
 
-    def parts(self, seen: SeenColumns) -> Column:
+    def parts(self, seen: SeenColumns) -> FloatColumn:
         """Want the same at each of many bars."""
         upper, middle = seen.indicator("upper"), seen.indicator("middle")
         close = seen.prices("close")

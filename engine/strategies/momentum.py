@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from engine.domain.catalog import ValueWords
-from engine.indicators.columns import Column, parts_where
+from engine.indicators.columns import FloatColumn, parts_where
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
 
@@ -56,7 +56,7 @@ class Momentum(BarRule):
         part = 1.0 if change > p.enter_above else 0.0 if change < p.leave_below else None
         return Wish(part, (("change", change),))
 
-    def parts(self, seen: SeenColumns) -> Column:
+    def parts(self, seen: SeenColumns) -> FloatColumn:
         """Want the same at each of many bars."""
         p = self.parameters
         change = seen.prices("close") / seen.prices("close", p.lookback) - 1.0

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from engine.domain.catalog import ValueWords
-from engine.indicators.columns import Column, parts_where
+from engine.indicators.columns import FloatColumn, parts_where
 from engine.indicators.door import Variant
 from engine.indicators.rsi import Rsi
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
@@ -67,7 +67,7 @@ class RsiReversion(BarRule):
         part = 1.0 if rsi < p.oversold else 0.0 if rsi > p.recovered else None
         return Wish(part, (("rsi", rsi),))
 
-    def parts(self, seen: SeenColumns) -> Column:
+    def parts(self, seen: SeenColumns) -> FloatColumn:
         """Want the same at each of many bars."""
         rsi, p = seen.indicator("rsi"), self.parameters
         return parts_where(rsi < p.oversold, rsi > p.recovered)

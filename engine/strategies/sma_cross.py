@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, model_validator
 
 from engine.domain.catalog import ValueUnit, ValueWords
-from engine.indicators.columns import Column, parts_where
+from engine.indicators.columns import FloatColumn, parts_where
 from engine.indicators.door import PERIOD_MAX, Variant
 from engine.indicators.sma import Sma
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
@@ -70,7 +70,7 @@ class SmaCross(BarRule):
         part = None if fast == slow else 1.0 if fast > slow else 0.0
         return Wish(part, (("fast", fast), ("slow", slow)))
 
-    def parts(self, seen: SeenColumns) -> Column:
+    def parts(self, seen: SeenColumns) -> FloatColumn:
         """Want the same at each of many bars."""
         fast, slow = seen.indicator("fast"), seen.indicator("slow")
         return parts_where(fast > slow, fast < slow)

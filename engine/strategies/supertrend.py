@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from engine.domain.catalog import ValueUnit, ValueWords
-from engine.indicators.columns import Column, known, parts_where
+from engine.indicators.columns import FloatColumn, known, parts_where
 from engine.indicators.door import Variant
 from engine.indicators.supertrend import Supertrend
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
@@ -58,7 +58,7 @@ class SupertrendFollow(BarRule):
             return None
         return Wish(1.0 if direction > 0.0 else 0.0, (("stop", stop),))
 
-    def parts(self, seen: SeenColumns) -> Column:
+    def parts(self, seen: SeenColumns) -> FloatColumn:
         """Want the same at each of many bars."""
         direction, stop = seen.indicator("direction"), seen.indicator("stop")
         return parts_where(known(stop) & (direction > 0.0), known(stop) & (direction <= 0.0))

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from engine.domain.catalog import ValueUnit, ValueWords
 from engine.indicators.atr import Atr
-from engine.indicators.columns import Column, parts_where
+from engine.indicators.columns import FloatColumn, parts_where
 from engine.indicators.door import Variant
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, SeenColumns, Wish
 from engine.strategies.door import Reads
@@ -64,7 +64,7 @@ class VolatilityBreakout(BarRule):
         rises, falls = move > p.enter_ranges * reach, move < -p.leave_ranges * reach
         return Wish(1.0 if rises else 0.0 if falls else None, (("move", move), ("range", reach)))
 
-    def parts(self, seen: SeenColumns) -> Column:
+    def parts(self, seen: SeenColumns) -> FloatColumn:
         """Want the same at each of many bars."""
         reach, p = seen.indicator("range"), self.parameters
         move = seen.prices("close") - seen.prices("close", 1)

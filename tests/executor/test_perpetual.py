@@ -290,6 +290,7 @@ def test_an_order_by_hand_that_only_reduces_never_opens(
         account=ACCOUNT, instrument=PERPETUAL.id, leg=Leg.BASE, side=Side.SELL, price=6_990_000,
         size=1_000, urgency=Urgency.CROSS,
     )  # fmt: skip
+    desk.feed(MarkPriced(instrument=PERPETUAL.id, mark_e8=70_000 * 10**8))
     desk.feed(mark(desk, 6_999_900, 7_000_100))
     _, opened = desk.executor.place(short, desk.now)
     filled(desk, opened[0].order, 7_000_000)

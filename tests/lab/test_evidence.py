@@ -21,7 +21,7 @@ from engine.jobs.run import works
 from engine.lab.evidence import CAPITAL, DataSet, block_interval, data_here, prove
 from engine.lab.formats.importing import ImportRequest, import_files
 from engine.lab.recordings.bar_files import BarRecording
-from engine.lab.replay.bar_lane import BarLane, Taken
+from engine.lab.replay.bar_lane import BarLane, TakenBars
 from engine.plugins import code_digest
 from engine.strategies.door import Context, Evaluation
 from engine.strategies.one_of_arbitrage import OneOfArbitrage
@@ -126,7 +126,9 @@ def test_bars_that_pass_without_a_decision_said_are_evidence_as_all_others(
 ) -> None:
     path = market(tmp_path, 0.01)
     quick = proven(tmp_path / "quick", "sma_cross", path)
-    monkeypatch.setattr(BarLane, "take", lambda _, bars, at, __: Taken(1, bars.made(at).events()))
+    monkeypatch.setattr(
+        BarLane, "take", lambda _, bars, at, __: TakenBars(1, bars.made(at).events())
+    )
     assert proven(tmp_path / "whole", "sma_cross", path) == quick
     assert quick.asked > 24 * DAYS - 31, "every hour but those at first"
 

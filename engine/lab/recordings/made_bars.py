@@ -20,13 +20,13 @@ from engine.domain.books import Level
 from engine.domain.events import BarClosed, BookMarked, BookReplaced, Event, TradePrinted
 from engine.domain.fills import SizeSource
 from engine.domain.instruments import Instrument, Side
-from engine.indicators.columns import Column
+from engine.indicators.columns import FloatColumn
 
 EVENTS_A_BAR = 5
 BPS = 10_000
 FIELDS = ("open", "high", "low", "close", "volume")
 _BUY, _SELL = Side.BUY, Side.SELL
-Whole = NDArray[np.int64]
+IntColumn = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class BarLaws:
         away = round(price * self._away_bps / BPS)
         return max(self.instrument.tick, price - away), price + away
 
-    def mids2(self, prices: Whole) -> list[int]:
+    def mids2(self, prices: IntColumn) -> list[int]:
         """Return twice the mid of the touch around each price."""
         away = np.rint(prices * self._away_bps / BPS).astype(np.int64)
         bids = np.maximum(self.instrument.tick, prices - away)
@@ -214,7 +214,7 @@ class Stretch:
         prices = opened[here], high[here], low[here], close[here]
         return [*map(Bar, edges, edges[1:], *prices, volume[here], self._counts[here])]
 
-    def column(self, name: str, first: int) -> Column:
+    def column(self, name: str, first: int) -> FloatColumn:
         """Return a field of the bars from a place on."""
         return np.array(self._columns[FIELDS.index(name)][first:], dtype=np.float64)
 

@@ -25,7 +25,7 @@ CLOSING = 2
 """Events at the end of a bar: the book at its close, and that it closed."""
 
 
-class Taken(NamedTuple):
+class TakenBars(NamedTuple):
     """What became of bars."""
 
     bars: int
@@ -51,23 +51,23 @@ class BarLane:
         self._last: tuple[Stretch, int] | None = None
         """The bar taken last, by its place; None = none is since the lane was entered."""
 
-    def take(self, stretch: Stretch, at: int, until_ns: int) -> Taken:
+    def take(self, stretch: Stretch, at: int, until_ns: int) -> TakenBars:
         """Take bars from a place on as far as they change nothing, several if they end by then."""
         shown = stretch.shown(at)
         if stretch.end_of(at) >= self._until_ns or not shown:
             self.leave()
             made = stretch.made(at)
             if not shown:
-                return Taken(1, made.events())
+                return TakenBars(1, made.events())
             if not self._enters(made):
                 # Mostly an order is under way, and all is at rest before the first trade prints.
                 self._driver.play((made.opening(),))
                 self._driver.run_until(made.first_trade_ns - 1)
                 if not self._enters(made):
-                    return Taken(1, made.rest())
+                    return TakenBars(1, made.rest())
         if not self._says and (count := self._take_alike(stretch, at, until_ns)):
-            return Taken(count, ())
-        return Taken(1, self._take_one(stretch, at))
+            return TakenBars(count, ())
+        return TakenBars(1, self._take_one(stretch, at))
 
     def _take_one(self, stretch: Stretch, at: int) -> Sequence[tuple[int, Event]]:
         """Take a bar whose rules are asked; return what of it must be played."""

@@ -192,8 +192,8 @@ class Process(asyncio.BaseEventLoop):
             self._look_at_timers()
         return call
 
-    def run_in_executor(  # type: ignore[override]
-        self, executor: object, func: Callable[..., _Given], *args: Any
+    def run_in_executor(
+        self, executor: object, func: Callable[..., _Given], *args: object
     ) -> asyncio.Future[_Given]:
         """Return a future of what a thread would give: it runs in the next round, in this thread.
 
