@@ -31,7 +31,7 @@ from storage.users import ENGINE_ID
 from tests.live.desk import PATIENCE_S, LiveDesk
 from tests.live.trading_desk import BOOK, DEMO, ONE, Exchange, TradingDesk
 
-RATCHET = {"an order": 40, "a KILL": 26, "a settings edit": 16, "a price to its row": 20}
+RATCHET = {"an order": 41, "a KILL": 26, "a settings edit": 17, "a price to its row": 20}
 """Modules a flow may run through, by its name."""
 
 REPOSITORY = Path(__file__).resolve().parents[1]

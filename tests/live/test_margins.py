@@ -11,6 +11,7 @@ import pytest
 from engine.caches.views import BookView
 from engine.domain.instruments import BotId, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
+from engine.domain.perpetual_events import MarkPriced
 from engine.domain.products.margin import MarginTier, Measure, tier_table
 from engine.domain.products.perpetual import MarginTerms
 from engine.domain.telemetry import MarginSeen
@@ -41,6 +42,7 @@ class Margined:
             limit_price=price + (10_000 if position > self.position(bot, of) else -10_000),
             valid_until_ns=self.rig.now + 10**12,
         )  # fmt: skip
+        self.rig.feed(MarkPriced(instrument=of.id, mark_e8=price * E8 // of.price_unit))
         book = msgspec.structs.replace(mark(self.rig, price - 100, price + 100), instrument=of.id)
         (order,) = orders(self.rig.feed(book, target))
         filled(self.rig, order, price)
