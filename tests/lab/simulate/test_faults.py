@@ -30,7 +30,14 @@ GROUPS = (
 COUNTED_AS = {F.VOIDED: "settlement_failed"}
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: str(group[0]))
+@pytest.mark.parametrize(
+    "group",
+    [
+        # Worlds with a perpetual take twenty times the time of the others.
+        pytest.param(group, id=str(group[0]), marks=[pytest.mark.soak] * (F.MARK_LEAPS in group))
+        for group in GROUPS
+    ],
+)
 def test_every_fault_really_happens_and_is_survived(
     group: tuple[Fault, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
