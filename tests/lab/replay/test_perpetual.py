@@ -26,7 +26,7 @@ from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.door import MadeRecording
 from engine.lab.recordings.funding import with_rates
 from engine.lab.recordings.made_bars import BarMarket
-from engine.lab.replay.bar_lane import BarLane, Taken
+from engine.lab.replay.bar_lane import BarLane, TakenBars
 from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.setup import assemble
 from engine.strategies.door import Context, Evaluation
@@ -204,7 +204,9 @@ def test_recorded_rates_over_recorded_bars_pay_what_fills_bars_and_rates_come_to
     without, _ = flipped(BarRecording(path, market=market, name=WLD))
     assert without.funding.summary() == RunFunding()
     assert RunFunding().sentence == "Funding: not in this data, counted as none."
-    monkeypatch.setattr(BarLane, "take", lambda _, bars, at, __: Taken(1, bars.made(at).events()))
+    monkeypatch.setattr(
+        BarLane, "take", lambda _, bars, at, __: TakenBars(1, bars.made(at).events())
+    )
     event_by_event, _ = flipped(with_rates(BarRecording(path, market=market, name=WLD), folder))
     assert event_by_event.digest == result.digest
     assert event_by_event.equity == result.equity
