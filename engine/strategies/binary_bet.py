@@ -13,11 +13,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from pydantic import Field
 
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
-from engine.domain.decisions import Decision, Gate
+from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
-from engine.strategies.door import Claim, Context, Evaluation, Parameters
+from engine.strategies.door import Claim, Context, Evaluation, Parameters, decided
 
 S = 1_000_000_000
 DAY_NS = 86_400 * S
@@ -158,17 +158,12 @@ class BinaryBet:
         self, context: Context, now_ns: int, bet: Bet, intent: Target | None = None
     ) -> Evaluation:
         have = context.inventory.position
-        failed = next((gate.name for gate in bet.gates if not gate.passed), "")
-        decision = Decision(
-            number=context.decision,
-            bot=self._bot,
-            instrument=context.view.instrument.id,
-            at_ns=now_ns,
+        decision = decided(
+            context,
+            now_ns,
             regime="yes" if have > 0 else "no" if have < 0 else "flat",
-            inputs=bet.values,
-            build_up=(),
             gates=bet.gates,
-            outcome="quote" if intent else failed or "hold",
+            inputs=bet.values,
             intent=intent,
         )
         claim = None if bet.fair is None else Claim(fair=bet.fair, confidence=bet.confidence)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from engine.caches.views import BookView, InventoryView, Observations, References
 from engine.domain.bars import DEPTH_MAX, Bar, bar_spec
 from engine.domain.catalog import GateWords, ValueWords
-from engine.domain.decisions import Decision, Rest
+from engine.domain.decisions import Decision, Gate, Rest
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Intent
@@ -200,6 +200,37 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A pause of its own, said with every evaluation while it lasts; None = it may open."""
     claim: Claim | None = None
     """The edge behind a `Target`, where the strategy has one: Kelly sizing is made of it."""
+
+
+def decided(
+    context: Context,
+    now_ns: int,
+    *,
+    regime: str,
+    gates: tuple[Gate, ...],
+    inputs: tuple[tuple[str, float], ...] = (),
+    intent: Intent | None = None,
+    acts: str = "quote",
+    notes: tuple[tuple[str, str], ...] = (),
+) -> Decision:
+    """Return the record of an evaluation of `context.view.instrument`.
+
+    Its outcome is `acts` where there is an intent, otherwise the first gate that failed, or `hold`.
+    """
+    failed = next((gate.name for gate in gates if not gate.passed), "hold")
+    return Decision(
+        number=context.decision,
+        bot=context.bot,
+        instrument=context.view.instrument.id,
+        at_ns=now_ns,
+        regime=regime,
+        inputs=inputs,
+        build_up=(),
+        gates=gates,
+        outcome=acts if intent else failed,
+        intent=intent,
+        notes=notes,
+    )
 
 
 class Strategy(Protocol):

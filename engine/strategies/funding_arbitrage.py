@@ -26,13 +26,13 @@ from pydantic import Field
 
 from engine.caches.views import BookView
 from engine.domain.catalog import GateWords, ValueWords
-from engine.domain.decisions import Decision, Gate
+from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 from engine.domain.intents import Basket, Target, Urgency
 from engine.domain.perpetual_events import MARK_DECIMALS
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.door import Context, Evaluation, Parameters, decided
 
 S = 1_000_000_000
 BPS = 10_000
@@ -273,18 +273,9 @@ class FundingArbitrage:
         values: tuple[tuple[str, float], ...] = (),
         basket: Basket | None = None,
     ) -> Evaluation:
-        failed = next((gate.name for gate in gates if not gate.passed), "")
-        decision = Decision(
-            number=context.decision,
-            bot=self._bot,
-            instrument=context.view.instrument.id,
-            at_ns=now_ns,
-            regime="hedged" if self._seen.units else "flat",
-            inputs=values,
-            build_up=(),
-            gates=gates,
-            outcome="quote" if basket else failed or "hold",
-            intent=basket,
+        regime = "hedged" if self._seen.units else "flat"
+        decision = decided(
+            context, now_ns, regime=regime, gates=gates, inputs=values, intent=basket
         )
         return Evaluation(decision=decision, intents=(basket,) if basket else ())
 

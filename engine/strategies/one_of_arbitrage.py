@@ -24,13 +24,13 @@ from pydantic import Field
 
 from engine.caches.views import BookView, InventoryView
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
-from engine.domain.decisions import Decision, Gate
+from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Basket, Intent, Target, Urgency
 from engine.domain.money import MICRO
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.door import Context, Evaluation, Parameters, decided
 
 S = 1_000_000_000
 VALID_NS = 2 * S
@@ -331,17 +331,12 @@ class OneOfArbitrage:
         intents: tuple[Intent, ...] = (),
         values: tuple[tuple[str, float], ...] = (),
     ) -> Evaluation:
-        failed = next((gate.name for gate in gates if not gate.passed), "")
-        decision = Decision(
-            number=context.decision,
-            bot=self._bot,
-            instrument=context.view.instrument.id,
-            at_ns=now_ns,
+        decision = decided(
+            context,
+            now_ns,
             regime="set" if self._held.get(context.view.instrument.exposure_key) else "flat",
-            inputs=values,
-            build_up=(),
             gates=gates,
-            outcome="quote" if intents else failed or "hold",
+            inputs=values,
             intent=intents[0] if intents else None,
         )
         return Evaluation(decision=decision, intents=intents)

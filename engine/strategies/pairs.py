@@ -28,13 +28,13 @@ from pydantic import Field, model_validator
 
 from engine.domain.bars import Bar, bar_spec
 from engine.domain.catalog import GateWords, ValueWords
-from engine.domain.decisions import Decision, Gate
+from engine.domain.decisions import Gate
 from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.errors import BadInput
 from engine.strategies.bar_rule import BPS, HOUR_NS, NO_MOVE, BarParameters, S
-from engine.strategies.door import Context, Evaluation, Reads
+from engine.strategies.door import Context, Evaluation, Reads, decided
 
 CRITICAL = {
     "1%": (-3.89644, -10.9519, -22.527),
@@ -294,18 +294,13 @@ class Pairs:
                     valid_until_ns=now_ns + HOUR_NS,
                     decision=context.decision,
                 )
-        failed = next((gate.name for gate in gates if not gate.passed), "")
         spread = self._held.spread
-        decision = Decision(
-            number=context.decision,
-            bot=self._bot,
-            instrument=instrument.id,
-            at_ns=now_ns,
+        decision = decided(
+            context,
+            now_ns,
             regime="long" if wanted else "flat",
-            inputs=() if spread is None else tuple(spread._asdict().items()),
-            build_up=(),
             gates=gates,
-            outcome="quote" if intent else failed or "hold",
+            inputs=() if spread is None else tuple(spread._asdict().items()),
             intent=intent,
         )
         return Evaluation(decision=decision, intents=(intent,) if intent else ())

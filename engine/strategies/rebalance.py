@@ -16,12 +16,12 @@ from pydantic import Field, field_validator
 from engine.caches.views import BookView
 from engine.domain.bars import bar_spec
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
-from engine.domain.decisions import Decision, Gate
+from engine.domain.decisions import Gate
 from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.strategies.bar_rule import BPS, HOUR_NS, NO_MOVE, BarParameters
-from engine.strategies.door import Context, Evaluation, Reads
+from engine.strategies.door import Context, Evaluation, Reads, decided
 
 
 def weights_of(text: str) -> dict[str, float]:
@@ -172,18 +172,9 @@ class Rebalance:
         values: tuple[tuple[str, float], ...] = (),
         intent: Target | None = None,
     ) -> Evaluation:
-        failed = next((gate.name for gate in gates if not gate.passed), "")
-        decision = Decision(
-            number=context.decision,
-            bot=self._bot,
-            instrument=context.view.instrument.id,
-            at_ns=now_ns,
-            regime="held" if context.inventory.position else "flat",
-            inputs=values,
-            build_up=(),
-            gates=gates,
-            outcome="quote" if intent else failed or "hold",
-            intent=intent,
+        regime = "held" if context.inventory.position else "flat"
+        decision = decided(
+            context, now_ns, regime=regime, gates=gates, inputs=values, intent=intent
         )
         return Evaluation(decision=decision, intents=(intent,) if intent else ())
 

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 
 from engine.domain.bars import bar_spec
 from engine.domain.catalog import GateWords, ValueWords
-from engine.domain.decisions import Decision, Gate, Rest
+from engine.domain.decisions import Gate, Rest
 from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
@@ -41,7 +41,7 @@ from engine.domain.rules.templates import RSI_DIP
 from engine.errors import BadInput
 from engine.indicators.door import Variant
 from engine.indicators.library import entries, fresh, kind_of
-from engine.strategies.door import Context, Evaluation, Parameters, Reads
+from engine.strategies.door import Context, Evaluation, Parameters, Reads, decided
 
 S = 1_000_000_000
 HOUR_NS = 3_600 * S
@@ -192,18 +192,14 @@ class RuleRunner:
             for side, value in zip(("", "_right"), pair, strict=True)
             if value is not None
         )
-        failed = next((gate.name for gate in gates if not gate.passed), "hold")
-        decision = Decision(
-            number=context.decision,
-            bot=self._bot,
-            instrument=key,
-            at_ns=now_ns,
+        decision = decided(
+            context,
+            now_ns,
             regime="in" if standing.wanted else "out",
-            inputs=inputs,
-            build_up=(),
             gates=gates,
-            outcome="target" if intent else failed,
+            inputs=inputs,
             intent=intent,
+            acts="target",
         )
         rest = None
         if standing.rest_until_ns > now_ns:

@@ -23,14 +23,14 @@ from pydantic import Field, field_validator
 
 from engine.caches.views import ObservedView
 from engine.domain.catalog import GateWords, ValueWords
-from engine.domain.decisions import Decision, Gate
+from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId, Kind
 from engine.domain.intents import Target, Urgency
 from engine.domain.observed_events import KEY, Observed
 from engine.domain.products import opening_price
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.door import Context, Evaluation, Parameters, decided
 
 S = 1_000_000_000
 HOUR_NS = 3_600 * S
@@ -282,21 +282,17 @@ class FollowedSignal:
                 confidence=min(1.0, signal.confidence),
                 decision=context.decision,
             )
-        failed = next((gate.name for gate in gates if not gate.passed), "hold")
         have = context.inventory.position
-        decision = Decision(
-            number=context.decision,
-            bot=self._bot,
-            instrument=key,
-            at_ns=now_ns,
+        decision = decided(
+            context,
+            now_ns,
             regime="long" if have > 0 else "short" if have < 0 else "flat",
+            gates=gates,
             inputs=()
             if signal is None
             else (("part", signal.part), ("left_s", (signal.expires_ns - now_ns) / S)),
-            build_up=(),
-            gates=gates,
-            outcome="target" if intent else failed,
             intent=intent,
+            acts="target",
             notes=() if signal is None else (("source", signal.source),),
         )
         return Evaluation(
