@@ -1,8 +1,8 @@
 """What margin makes of an account's perpetuals: what they take, must keep, and where they end.
 
-All cash of the account is behind each position (cross margin), the owners are netted as a venue
-nets them, and the formulas are those of `engine.domain.products.margin`. What needs a mark that is
-missing or old is unknown, with the reason.
+The owners are netted as a venue nets them; what backs a position, and where it ends, are
+`engine.domain.products.backing`'s. What needs a mark that is missing or old is unknown, with the
+reason.
 """
 
 from __future__ import annotations
@@ -13,14 +13,9 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from engine.caches.views import BookView
-from engine.domain.instruments import Instrument, InstrumentId
-from engine.domain.products.margin import (
-    Exposure,
-    buffer_ppm,
-    liquidation_price,
-    maintenance,
-    unrealised,
-)
+from engine.domain.instruments import InstrumentId
+from engine.domain.products.backing import MarkedPosition, beside, due_micro, liquidated_at
+from engine.domain.products.margin import buffer_ppm
 from engine.domain.telemetry import MarginSeen
 from engine.executor.executor import Executor
 from engine.live.figures import margin_micro
@@ -30,31 +25,18 @@ S = 1_000 * MS
 
 
 class _Position(NamedTuple):
-    """One perpetual at its mark; `mark_e8` None = the mark is missing or old, `why` says so."""
+    """One perpetual at its mark; where the mark is missing or old, `why` says so."""
 
-    terms: Instrument
-    held: Exposure
-    mark_e8: int | None
+    marked: MarkedPosition
     why: str
 
     @property
     def due_micro(self) -> int | None:
         """Return what it must keep; None = unknown."""
-        if not self.held.size or self.terms.margin is UNSET:
+        of, held, mark_e8 = self.marked
+        if not held.size or of.margin is UNSET:
             return 0
-        if self.mark_e8 is None:
-            return None
-        tiers = self.terms.margin.tiers
-        return maintenance(self.terms.contract, tiers, self.held.size, self.mark_e8)
-
-    @property
-    def gain_micro(self) -> int | None:
-        """Return what closing it at the mark would bring; None = unknown."""
-        if not self.held.size:
-            return 0
-        if self.mark_e8 is None:
-            return None
-        return unrealised(self.terms.contract, self.held, self.mark_e8)
+        return None if mark_e8 is None else due_micro(of, held.size, mark_e8)
 
 
 def margins_of(
@@ -73,13 +55,15 @@ def _position(
     executor: Executor, key: InstrumentId, view: BookView | None, now_ns: int
 ) -> _Position:
     state = executor.ledger.state
-    terms, netted = state.instruments[key], state.netted[key]
+    terms, held = state.instruments[key], state.netted[key]
     if view is None or view.mark_e8 is None or view.marked_ns is None:
-        return _Position(terms, netted.exposure, None, f"the venue has said no mark of {key} yet")
+        why = f"the venue has said no mark of {key} yet"
+        return _Position(MarkedPosition(terms, held, None), why)
     age_ns = now_ns - view.marked_ns
     if age_ns > executor.gate.limits.mark_age_ms_max * MS:
-        return _Position(terms, netted.exposure, None, f"the mark of {key} is {age_ns // S} s old")
-    return _Position(terms, netted.exposure, view.mark_e8, "")
+        why = f"the mark of {key} is {age_ns // S} s old"
+        return _Position(MarkedPosition(terms, held, None), why)
+    return _Position(MarkedPosition(terms, held, view.mark_e8), "")
 
 
 def _seen(
@@ -89,26 +73,20 @@ def _seen(
     view: BookView | None,
 ) -> MarginSeen:
     mine = positions[key]
-    others = [one for name, one in positions.items() if name != key]
+    of, held, mark_e8 = mine.marked
+    rest = [one for name, one in positions.items() if name != key]
+    taken = beside(of, (one.marked for one in rest))
     price, unknown = None, mine.why
-    dues, gains = [one.due_micro for one in others], [one.gain_micro for one in others]
-    if None in dues or None in gains:
-        unknown = unknown or next(one.why for one in others if one.why)
-    elif mine.terms.margin is not UNSET:
-        price = liquidation_price(
-            mine.terms.contract,
-            mine.terms.margin.tiers,
-            mine.held,
-            executor.ledger.state.cash_settled_micro,
-            others_maintenance=sum(one or 0 for one in dues),
-            others_pnl=sum(one or 0 for one in gains),
-        )
+    if taken is None:
+        unknown = unknown or next(one.why for one in rest if one.why)
+    else:
+        price = liquidated_at(of, held, executor.ledger.state.cash_settled_micro, taken)
     away = None
-    if price is not None and mine.mark_e8 is not None:
-        away = buffer_ppm(mine.mark_e8, price, long=mine.held.size > 0)
+    if price is not None and mark_e8 is not None:
+        away = buffer_ppm(mark_e8, price, long=held.size > 0)
     return MarginSeen(
         instrument=key,
-        size=mine.held.size,
+        size=held.size,
         used_micro=margin_micro(executor, key),
         mark_e8=None if view is None else view.mark_e8,
         marked_ns=None if view is None else view.marked_ns,

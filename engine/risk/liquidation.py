@@ -2,10 +2,7 @@
 
 The account's own books are asked as the venue nets them, with every order that may still fill on
 the order's side filled at its limit, each with a taker's fee: what is judged is the largest
-position that may come to be. Cross: all cash of the account and its other cross positions at their
-marks; isolated: the position's own initial margin. The price is an estimate
-(`engine.domain.products.margin.liquidation_price`): it warns and denies, and only a venue
-liquidates.
+position that may come to be. What backs it, and the price, are `engine.domain.products.backing`'s.
 
 A mark that is not known, or older than a mark may be when the book was last proven, denies what
 adds to a position. What only reduces one is never judged here.
@@ -19,13 +16,8 @@ from typing import NamedTuple, Protocol
 from msgspec import UNSET
 
 from engine.domain.instruments import Instrument, InstrumentId, Side
-from engine.domain.products.margin import (
-    Measure,
-    buffer_ppm,
-    liquidation_price,
-    maintenance,
-    unrealised,
-)
+from engine.domain.products.backing import Beside, MarkedPosition, beside, liquidated_at
+from engine.domain.products.margin import buffer_ppm
 from engine.domain.products.position import SignedPosition
 from engine.risk.reasons import Numbers
 
@@ -56,17 +48,6 @@ class PricedAt(NamedTuple):
 
     mark_e8: int
     at_ns: int
-
-
-class Beside(NamedTuple):
-    """What other positions take of an account's cash, in micro-units."""
-
-    due: int
-    """Maintenance margin of the other cross positions."""
-    gains: int
-    """Their open PnL."""
-    apart: int
-    """What isolated positions have for themselves."""
 
 
 Working = Callable[[InstrumentId], Iterable[SidedOrder]]
@@ -136,10 +117,10 @@ class Buffers:
         least = (LEAST, self._least_bps)
         # The gate has seen that the book is proven of late: it is the clock that marks are held to.
         now_ns = self._proven(of.id) or 0
-        mark_e8, beside = self.mark(of.id, now_ns), self._beside(books, of, now_ns)
-        if mark_e8 is None or beside is None:
+        mark_e8, others = self.mark(of.id, now_ns), self._beside(books, of, now_ns)
+        if mark_e8 is None or others is None:
             return (least,)
-        found = _liquidated_at(of, would_be, cash, beside)
+        found = liquidated_at(of, would_be, cash, others)
         if found is None:
             return ()
         ppm = buffer_ppm(mark_e8, found, long=would_be.size > 0)
@@ -168,44 +149,11 @@ class Buffers:
         return would_be, cash
 
     def _beside(self, books: MarginBooks, own: Instrument, now_ns: int) -> Beside | None:
-        """Return what the account's other positions take; None = one has no mark that is known."""
-        due = gains = apart = 0
-        for key, held in books.netted.items():
-            of = books.instruments[key]
-            if key == own.id or not held.size or not _cross(own):
-                continue
-            if of.margin is UNSET or of.margin.isolated:
-                apart += of.product.margin_micro(held.cost)
-                continue
-            mark_e8 = self.mark(key, now_ns)
-            if mark_e8 is None:
-                return None
-            tiers, fee_ppm = of.margin.tiers, _fee_ppm(of)
-            due += maintenance(of.contract, tiers, held.size, mark_e8, fee_ppm=fee_ppm)
-            gains += unrealised(of.contract, held.exposure, mark_e8)
-        return Beside(due, gains, apart)
-
-
-def _liquidated_at(of: Instrument, held: SignedPosition, cash: int, beside: Beside) -> int | None:
-    if of.margin is UNSET:
-        return None
-    wallet = cash - beside.apart if _cross(of) else of.product.margin_micro(held.cost)
-    return liquidation_price(
-        of.contract,
-        of.margin.tiers,
-        held.exposure,
-        wallet,
-        others_maintenance=beside.due,
-        others_pnl=beside.gains,
-        fee_ppm=_fee_ppm(of),
-    )
-
-
-def _cross(of: Instrument) -> bool:
-    return of.margin is not UNSET and not of.margin.isolated
-
-
-def _fee_ppm(of: Instrument) -> int:
-    """Return what the venue adds to the maintenance rate: OKX's law, by the size of a position."""
-    by_size = of.margin is not UNSET and of.margin.tiers.measure is Measure.SIZE
-    return of.fees.taker_rate_ppm if by_size else 0
+        return beside(
+            own,
+            (
+                MarkedPosition(books.instruments[key], held, self.mark(key, now_ns))
+                for key, held in books.netted.items()
+                if key != own.id
+            ),
+        )

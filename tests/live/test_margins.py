@@ -26,14 +26,15 @@ TERMS = MarginTerms(
     leverage=10, tiers=tier_table(Measure.VALUE, [MarginTier(0, 10**15, 4_000, 125)])
 )
 ETH = msgspec.structs.replace(Build().spot("venue:ETH/USD:USD", kind=Kind.PERPETUAL), margin=TERMS)
+ALONE = msgspec.structs.replace(ETH, margin=msgspec.structs.replace(TERMS, isolated=True))
 
 
 class Margined:
     """An account of 20 USD, what it receives, and what it says of margin."""
 
-    def __init__(self) -> None:
-        self.rig = Rig(instruments=(PERPETUAL, ETH), cash=20)
-        self.views = {one.id: BookView(one) for one in (PERPETUAL, ETH)}
+    def __init__(self, second: Any = ETH) -> None:
+        self.rig = Rig(instruments=(PERPETUAL, second), cash=20)
+        self.views = {one.id: BookView(one) for one in (PERPETUAL, second)}
 
     def trade(self, position: int, price: int, bot: BotId = BOT, of: Any = PERPETUAL) -> None:
         """Have an owner come to hold so much, filled at a price."""
@@ -90,6 +91,16 @@ def test_without_a_mark_or_with_an_old_one_the_distance_is_unknown(desk: Margine
     seen = desk.seen()
     assert (seen.mark_e8, seen.due_micro, seen.buffer_ppm) == (71_000 * E8, None, None)
     assert seen.unknown == f"the mark of {PERPETUAL.id} is 3600 s old"
+
+
+def test_an_isolated_position_ends_where_its_own_margin_does_and_backs_no_other() -> None:
+    desk = Margined(ALONE)
+    desk.trade(-1_000, 7_000_000, of=ALONE)  # 70 USD short for 7 USD
+    desk.marked(71_000 * E8, ALONE.id)
+    assert desk.seen(ALONE.id).liquidation_e8 == 77 * E8 * 10**6 // 1_004
+    desk.trade(-1_000, 7_000_000)
+    desk.marked(71_000 * E8)
+    assert desk.seen().liquidation_e8 == (20 - 7 + 70) * E8 * 10**6 // 1_004
 
 
 def test_another_position_counts_with_its_gain_and_without_a_mark_nothing_is_guessed(

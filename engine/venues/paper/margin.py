@@ -39,8 +39,9 @@ from engine.domain.perpetual_events import (
     MarkPriced,
     PositionLiquidated,
 )
+from engine.domain.products.backing import due_micro
 from engine.domain.products.funding import funding_cash
-from engine.domain.products.margin import Exposure, Measure, liquidated, maintenance, unrealised
+from engine.domain.products.margin import Exposure, Measure, liquidated, unrealised
 from engine.venues.paper.account import LegFunds
 from engine.venues.paper.market import PaperMarket
 from engine.venues.paper.matching import Matching
@@ -129,12 +130,10 @@ class PaperMargin:
             mark_e8 = self._marks.get(funds.instrument.id)
             if mark_e8 is None or funds.instrument.margin is UNSET:
                 return []
-            contract, size = funds.instrument.contract, funds.holding.settled
-            tiers = funds.instrument.margin.tiers
-            fee_ppm = funds.instrument.fees.taker_rate_ppm if tiers.measure is SIZE else 0
-            due += maintenance(contract, tiers, size, mark_e8, fee_ppm=fee_ppm)
-            gains.append(unrealised(contract, Exposure(size, abs(funds.holding.cost)), mark_e8))
-            measure = SIZE if tiers.measure is SIZE else measure
+            of, size = funds.instrument, funds.holding.settled
+            due += due_micro(of, size, mark_e8)
+            gains.append(unrealised(of.contract, Exposure(size, abs(funds.holding.cost)), mark_e8))
+            measure = SIZE if funds.instrument.margin.tiers.measure is SIZE else measure
         if not liquidated(cash + sum(gains), due, measure):
             return []
         return [*self._end_orders(held), *self._take_over(held, gains, cash, now_ns)]
