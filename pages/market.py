@@ -266,7 +266,7 @@ def _margin_tiles(position: Row | None) -> list[Tile]:
         Tile("Mark", perpetuals.mark(position, now_ns()), positions),
         Tile("Margin", perpetuals.UNKNOWN if used is None else money(used, currency), positions),
         Tile("Liquidation", perpetuals.liquidation(position), positions, words),
-        Tile("Distance", perpetuals.distance(position), positions, words),
+        Tile("Distance", perpetuals.distance(position, in_price=False), positions, words),
         Tile("Funding", money(position["funding"], currency, signed=True), positions),
     ]
 

@@ -72,14 +72,16 @@ def liquidation(row: Row) -> str:
     return UNKNOWN if row["unknown"] else NONE
 
 
-def distance(row: Row) -> str:
+def distance(row: Row, *, in_price: bool = True) -> str:
     """Return how far the mark may move until the liquidation, of the mark and in the price."""
     if row["liquidation"] is None:
         return UNKNOWN if row["unknown"] else NOTHING
     if row["distance"] is None:
         return UNKNOWN
     away: Decimal = row["distance"]
-    words = f"{abs(row['distance_percent']):,.2f} % ({names.price(abs(away), in_cents=False)})"
+    words = f"{abs(row['distance_percent']):,.2f} %"
+    if in_price:
+        words += f" ({names.price(abs(away), in_cents=False)})"
     return f"BEYOND by {words}" if away < 0 else words
 
 
