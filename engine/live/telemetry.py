@@ -166,8 +166,8 @@ class Telemetry:
         for account, runner in tuple(self._engine.runners.items()):
             executor = runner.core.executor
             if not executor.recovering:
-                point = equity_of(runner, now_ns)
-                if point is not None and self._count % EQUITY_EVERY <= 1 and not crowded:
+                due = self._count % EQUITY_EVERY <= 1 and not crowded
+                if due and (point := equity_of(runner, now_ns)) is not None:
                     state.write_row(add_equity, point)
                 margins = margins_of(executor, runner.core.cache.views, now_ns)
                 if not crowded:

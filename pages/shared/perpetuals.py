@@ -33,9 +33,10 @@ COLUMNS = columns_of(
     Col("account"),
 )
 MEANING = (
-    "Liquidation: the mark at which all cash of the account no longer covers the venue's "
-    "maintenance margin, by its tiers and with everything else as it stands. An estimate: only the "
-    "venue liquidates. Unrealised at mid; PnL = realised less fees, with funding and unrealised."
+    "Liquidation: the mark at which all cash of the account, or an isolated position's own margin, "
+    "no longer covers the venue's maintenance margin, by its tiers and with everything else as it "
+    "stands. An estimate: only the venue liquidates. Unrealised at mid; PnL = realised less fees, "
+    "with funding and unrealised."
 )
 NONE = "none"
 UNKNOWN = "unknown"

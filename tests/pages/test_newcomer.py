@@ -144,7 +144,8 @@ def by_hand(page: Page, live: FirstDesk) -> None:
     visit(page, "/orders")
     heading(page, "Orders")  # the mode stands beside every page: pressed too early it stays there
     page.get_by_text("PAPER", exact=True).last.click()
-    price = page.get_by_label(re.compile("^Price, "))
+    # Streamlit may leave the form of the market before in the document, where it is not shown.
+    price = page.get_by_label(re.compile("^Price, ")).filter(visible=True)
     press_until(page.get_by_text("Manual order", exact=True), price)
     binary = page.get_by_role("option", name=MARKET)
     press_until(page.get_by_label("Market", exact=True), binary)

@@ -7,7 +7,7 @@ import pytest
 from engine.lab.simulate import simulated_account
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def one_owner_an_instrument() -> Iterator[None]:
     """Let each market have one owner: several have a test of their own, and more to plan."""
     with pytest.MonkeyPatch.context() as patch:
