@@ -1,9 +1,10 @@
 """The state file's schema: brought up to date before anything starts, checked by every program.
 
-A table, column or index that `storage.tables` declares and a file lacks is added. Any other change
-is a script in `storage/migrations/versions`, which runs before that. `migrate` is what `python -m
-engine migrate` does: alone (a lock file), with a backup before a change, whole or not at all.
-`check_schema` is what the programs do: refuse a schema that is not exactly theirs.
+A new file is made as `storage.tables` declares it. A table, column or index that an older one lacks
+is added. Any other change is a script in `storage/migrations/versions`, which runs before that.
+`migrate` is what `python -m engine migrate` does: alone (a lock file), with a backup before a
+change, whole or not at all. `check_schema` is what the programs do: refuse a schema that is not
+exactly theirs.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from typing import TYPE_CHECKING
 
 from engine.errors import StorageError
 from storage.columns import Differences, ExistingTable, compare
-from storage.database import connect_reader, connect_writer, storage_errors
+from storage.database import connect_reader, connect_writer, storage_errors, transaction
 from storage.projected import PROJECTED
-from storage.tables import TABLES
+from storage.tables import TABLES, TRIGGERS
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy import Connection
 
-# Alembic and SQLAlchemy are imported where they are used: a program that only checks its schema
-# starts a second earlier without them.
+# Alembic and SQLAlchemy are imported where scripts run: a program that checks its schema or makes a
+# new file starts a second earlier without them.
 
 BASELINE = "0021"
 """The first schema that is brought up to date."""
@@ -39,6 +40,12 @@ SCRIPTS = Path(__file__).parent / "migrations"
 
 VERSIONS = [SCRIPTS / "versions"]
 """Where scripts lie; the name of each begins with its number."""
+
+VERSION_TABLE = (
+    "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, "
+    "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+)
+"""Where a file says its schema, as Alembic itself makes it."""
 
 PLUGIN_MARK = "__"
 """Stands in the name of every table of a plug-in, behind the plug-in's, and in no other table's."""
@@ -83,9 +90,12 @@ def migrate(path: Path) -> str | None:
             if found == head() and not _lacks(path, connection):
                 return None
             _must_be_known(path, found)
-            kept = _back_up(connection, path, found) if found is not None else None
+            if found is None:
+                _create(path, connection)
+                return None
+            kept = _back_up(connection, path, found)
         _upgrade(path)
-    return str(kept) if kept is not None else None
+    return str(kept)
 
 
 def _must_be_known(path: Path, found: str | None) -> None:
@@ -284,6 +294,16 @@ def _plain(connection: Connection) -> sqlite3.Connection:
     plain = connection.connection.driver_connection
     assert isinstance(plain, sqlite3.Connection)
     return plain
+
+
+def _create(path: Path, connection: sqlite3.Connection) -> None:
+    """Make every table at once in an empty file: there are no rows that a script could change."""
+    with transaction(connection):
+        _add(path, connection)
+        for statement in (*TRIGGERS, VERSION_TABLE):
+            connection.execute(statement)
+        connection.execute("INSERT INTO alembic_version VALUES (?)", (head(),))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def _upgrade(path: Path) -> None:

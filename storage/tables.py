@@ -355,6 +355,13 @@ table(
 # Who changed what. Triggers forbid changing or deleting a row.
 table("audit", ("id",), (E, "at_ns"), id=Integer, at_ns=int, who=str, what=str, detail=str)
 
+TRIGGERS = tuple(
+    f"CREATE TRIGGER audit_no_{verb.lower()} BEFORE {verb} ON audit "
+    "BEGIN SELECT RAISE(ABORT, 'audit is insert-only'); END"
+    for verb in ("UPDATE", "DELETE")
+)
+"""What a new file has besides its tables; one more needs a script for the files there are."""
+
 # One saved version of all settings; `applied_ns` is set when the engine answered.
 table(
     "settings",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,43 @@ def test_a_new_file_has_exactly_what_is_declared(path: Path) -> None:
     assert has.keys() == TABLES.keys()
     for name, table in TABLES.items():
         assert compare(table, has[name]) is None, name
+
+
+def made(path: Path) -> list[dict[str, tuple[object, ...]]]:
+    """Return what a file has, by name: columns, foreign keys, indexes, triggers, versions."""
+    with closing(sqlite3.connect(path)) as connection:
+        asked = (
+            "SELECT m.name || '.' || c.name, c.type, c.\"notnull\", c.pk, c.hidden "
+            "FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c WHERE m.type = 'table'",
+            'SELECT m.name || \'.\' || f."from", f."table", f."to", f.on_update, f.on_delete '
+            "FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f WHERE m.type = 'table'",
+            "SELECT m.name || '.' || i.seqno, i.name, i.\"desc\", i.coll, i.key "
+            "FROM sqlite_master m JOIN pragma_index_xinfo(m.name) i WHERE m.sql IS NOT NULL",
+            "SELECT name, sql FROM sqlite_master WHERE type NOT IN ('table', 'index')",
+            "SELECT version_num FROM alembic_version",
+            "SELECT 'application', application_id FROM pragma_application_id",
+        )
+        return [{row[0]: row[1:] for row in connection.execute(sql)} for sql in asked]
+
+
+def test_a_new_file_is_what_the_scripts_would_have_made(path: Path, tmp_path: Path) -> None:
+    """Only the order of columns, and what a column says by itself, may differ."""
+    migrate(path)
+    scripted = tmp_path / "scripted.db"
+    schema._upgrade(scripted)
+    assert made(path) == made(scripted)
+    assert len(made(path)[3]) == 2, "the audit's triggers"
+    with closing(sqlite3.connect(scripted)) as connection:
+        rows = {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}
+    assert not any(rows.values()), "a script leaves rows that a new file lacks"
+
+
+def test_a_new_file_needs_no_alembic(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a second to import, and `make run` waits for the first file."""
+    for name in ("alembic", "sqlalchemy"):
+        monkeypatch.setitem(sys.modules, name, None)  # whoever imports it fails
+    migrate(path)
+    check_schema(path)
 
 
 def test_only_a_plugins_table_has_the_mark_of_one() -> None:

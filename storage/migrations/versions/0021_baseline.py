@@ -1,6 +1,7 @@
 """Schema 0021: every table as the first homes that go on have it. This text never changes.
 
-A new home begins with these tables, too: it goes the same way as one that was made by 0021.
+Homes of 0021 have run it; a new home is made from `storage.tables` at once, and a test holds that
+the scripts lead to the same.
 """
 
 from alembic import op
