@@ -30,7 +30,7 @@ from engine.domain.events import (
     TimerFired,
     TradePrinted,
 )
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Order
 from engine.domain.perpetual_events import FundingPaid, FundingSettled, PositionLiquidated
 from engine.errors import BrokenInvariant
@@ -200,6 +200,16 @@ class Driver:
         due = self.gateway.due_ns
         timer = self._timers[0][0] if self._timers else NEVER
         return timer if due is None else min(timer, due)
+
+    def quiet_until(self, instrument: InstrumentId, now_ns: int) -> bool:
+        """Say whether its snapshots and trades before a time move nothing, and nothing is due."""
+        rests = self._at_rest
+        return (
+            rests is not None
+            and rests()
+            and self.due_ns >= now_ns
+            and self.core.reads_bars_alone(instrument)
+        )
 
     def went_on(self, book: BookReplaced, now_ns: int) -> None:
         """Take the book of the last moment of a time that passed without this, up to `now_ns`."""

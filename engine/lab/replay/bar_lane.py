@@ -60,6 +60,9 @@ class BarLane:
             if not shown:
                 return TakenBars(1, made.events())
             if not self._enters(made):
+                if self._driver.quiet_until(made.closed.instrument, made.bar.end_ns):
+                    self._traded(made)  # what is due comes with its close: nothing before counts
+                    return TakenBars(1, made.rest()[-CLOSING:])
                 # Mostly an order is under way, and all is at rest before the first trade prints.
                 self._driver.play((made.opening(),))
                 self._driver.run_until(made.first_trade_ns - 1)
