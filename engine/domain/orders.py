@@ -77,6 +77,10 @@ class RejectReason(StrEnum):
     OTHER = "other"
 
 
+MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
+"""Refusals a moving market gives every day: the order shows them, no person is alerted."""
+
+
 class CancelReason(StrEnum):
     """Why an order ended cancelled, in our words."""
 

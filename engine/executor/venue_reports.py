@@ -32,6 +32,7 @@ from engine.domain.instruments import InstrumentId, Side
 from engine.domain.order_life import Happened
 from engine.domain.orders import (
     AT_ONCE,
+    MISSES,
     CancelReason,
     Identity,
     Order,
@@ -53,8 +54,6 @@ _CANCELLING, _OPEN = OrderState.CANCELLING, OrderState.OPEN
 _ASKED, _KILLED_REST = CancelReason.ASKED, CancelReason.KILLED_REST
 _NO_FUNDS = CancelReason.NO_FUNDS
 _UNANSWERED = frozenset({OrderState.PENDING, OrderState.SENT, OrderState.UNKNOWN})
-_MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
-"""Refusals that belong to trading and need no attention."""
 
 UNMADE_MAX = 1_000
 """Orders of others that are remembered; beyond it the oldest are forgotten."""
@@ -225,7 +224,7 @@ class VenueReports:
         elif reason is RejectReason.AUTH:
             why = event.venue_text or "the venue refuses our credential"
             self._blocks.unhealthy[ORDER_AUTH] = why
-        if reason not in _MISSES:
+        if reason not in MISSES:
             self._outbox.alert(
                 Severity.CRITICAL if reason is RejectReason.AUTH else Severity.WARNING,
                 f"rejected_{reason}",

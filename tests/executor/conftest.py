@@ -159,10 +159,11 @@ class Rig:
         cash: int = 1_000,
         instruments: tuple[Instrument, ...] = (),
         empty: bool = False,
+        risk_mode: Mode = Mode.LIVE,
     ) -> None:
         self.build = Build()
         self.now = 10 * SECOND
-        breakers = Breakers(limits)
+        breakers = Breakers(limits, risk_mode)
         self.gate = RiskGate(limits=limits, breakers=breakers, exposure=ExposureBook())
         self.breakers = breakers
         self.executor = Executor(

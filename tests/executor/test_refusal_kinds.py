@@ -9,10 +9,7 @@ import pytest
 from engine.domain.alerts import ALERT_KINDS
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import OrderRejected
-from engine.domain.orders import RejectReason
-
-UNALERTED = {RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED}
-"""Everyday answers of a moving market."""
+from engine.domain.orders import MISSES, RejectReason
 
 
 @pytest.mark.parametrize("reason", list(RejectReason))
@@ -21,8 +18,9 @@ def test_a_refusal_raises_the_kind_of_its_reason(rig: Any, reason: RejectReason)
     rig.send(1)
     effects = rig.feed(rig.event(OrderRejected, 1, reason=reason, venue_text="no"))
     raised = [one for one in effects if isinstance(one, RaiseAlert) and "rejected" in one.kind]
-    if reason in UNALERTED:
+    if reason in MISSES:
         assert raised == []
+        assert f"rejected_{reason}" not in ALERT_KINDS
         return
     (alert,) = raised
     kind = ALERT_KINDS[alert.kind]

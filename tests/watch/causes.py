@@ -28,6 +28,7 @@ from engine.domain.events import (
     FillsListed,
     FillVoided,
     FundingPaid,
+    InstrumentListed,
     InstrumentResolved,
     ModeChanged,
     OperationMoved,
@@ -47,13 +48,21 @@ from engine.domain.events import (
     VenueMode,
 )
 from engine.domain.fills import FillState
-from engine.domain.instruments import InstrumentId, Kind, Leg, Side
+from engine.domain.instruments import InstrumentId, Kind, Leg, Mode, Side
 from engine.domain.intents import Target, Urgency
-from engine.domain.orders import Identity, OperationName, OrderId, OrderState, RejectReason
+from engine.domain.orders import (
+    MISSES,
+    Identity,
+    OperationName,
+    OrderId,
+    OrderState,
+    RejectReason,
+)
 from engine.domain.settings import GatewaySettings, Limit
 from engine.executor.executor import ExecutorSettings
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import Reply
+from engine.live.figures import RewardsWatch
 from engine.runtime.recovery import Recovered, unstopped
 from storage.alerts import raise_alert
 from storage.commands import claim as claim_commands
@@ -76,9 +85,9 @@ def resting(**options: Any) -> Rig:
     return rig
 
 
-def limited(name: str) -> Rig:
+def limited(name: str, **options: Any) -> Rig:
     """Return an executor whose bid rests, with 10 USD of one limit."""
-    return resting(limits=LIMITS.model_copy(update={name: Limit(absolute=10)}))
+    return resting(limits=LIMITS.model_copy(update={name: Limit(absolute=10)}), **options)
 
 
 def refused(reason: RejectReason) -> Rig:
@@ -89,8 +98,8 @@ def refused(reason: RejectReason) -> Rig:
     return rig
 
 
-def fallen(name: str) -> Rig:
-    rig = limited(name)
+def fallen(name: str, **options: Any) -> Rig:
+    rig = limited(name, **options)
     rig.feed(rig.fill(1, 100), rig.mark(best_bid=3_000, best_ask=7_000))
     rig.wait(1, rig.mark(best_bid=3_000))
     return rig
@@ -317,15 +326,27 @@ def redeemed_more() -> Rig:
     return rig
 
 
+def paying_otherwise() -> Rig:
+    """Return an executor whose bid rests in a market that pays rewards, and then none."""
+    pays = {"rewards_daily_micro": 100 * USD, "rewards_spread_max": 300}
+    rig = resting(instruments=(Build().binary(**pays),))
+    watch = RewardsWatch()
+    watch.moved(rig.executor)
+    rig.feed(InstrumentListed(instrument=Build().binary()))
+    rig.effects += watch.moved(rig.executor)
+    return rig
+
+
 CAUSES: dict[str, Cause] = {
     **{
         f"rejected_{reason}": partial(refused, reason)
         for reason in RejectReason
-        if reason not in (RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED)
+        if reason not in MISSES
     },
     "stop_daily_loss": partial(fallen, "daily_loss_max"),
     "stop_drawdown": partial(fallen, "drawdown_max"),
     "kill_latch": partial(fallen, "kill_drawdown_max"),
+    "stop_kill_drawdown": partial(fallen, "kill_drawdown_max", risk_mode=Mode.DEMO),
     "overfilled": partial(filled, 130),
     "cash_negative": partial(filled, 100, fee_micro=2_000 * USD),
     "fee_above_fill": partial(filled, 100, fee_micro=100 * USD),
@@ -352,6 +373,7 @@ CAUSES: dict[str, Cause] = {
     "operation_empty": partial(redeemed, OperationState.CONFIRMED),
     "operation_unknown": silent_operation,
     "redeemed_more": redeemed_more,
+    "rewards_moved": paying_otherwise,
 }
 
 

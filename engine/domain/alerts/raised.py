@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.domain.alerts import AlertGroup, AlertKind, Repeat, Sent, Severity
-from engine.domain.orders import RejectReason
+from engine.domain.orders import MISSES, RejectReason
 
 CRITICAL, WARNING, INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
 ORDERS, MONEY, STOPS = AlertGroup.ORDERS, AlertGroup.MONEY, AlertGroup.STOPS
@@ -82,7 +82,7 @@ _ORDERS = (
         "fill_failed", "A fill did not settle", "Nothing: it is reversed and in no total.",
         WARNING, MONEY, "orders", sent=Sent.AT_ONCE,
     ),
-    *(_rejected(reason) for reason in RejectReason),
+    *(_rejected(reason) for reason in RejectReason if reason not in MISSES),
 )  # fmt: skip
 _MONEY = (
     AlertKind("cash_negative", "Cash is below zero", _CHECK_VENUE, CRITICAL, MONEY, "capital"),
