@@ -248,7 +248,7 @@ GLOSSARY = {
     "Equity": "Cash plus holdings at their exit price, what we could sell at now.",
     "Peak": "The highest equity so far; a fall from it stops the account, a deeper one of a live "
     "account sets KILL.",
-    "PnL": "Profit and loss: realised and unrealised, less fees. Deposits are never PnL.",
+    "PnL": "Profit and loss: realised, funding and unrealised, less fees. Deposits are never PnL.",
     "Realised / unrealised": "Made on what was sold or paid out; what the holdings would make at "
     "their mark.",
     "Bet": "Everything one bot, or you by hand, did in one market with one account.",

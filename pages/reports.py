@@ -44,6 +44,7 @@ DAYS = columns_of(
     Col("realised", "Realised", ColKind.GAIN),
     Col("unrealised", "Unrealised", ColKind.GAIN),
     Col("fees", "Fees", ColKind.FEE),
+    Col("funding", "Funding", ColKind.GAIN),
     Col("pnl", "PnL", ColKind.GAIN),
     Col("currency"),
 )
@@ -100,7 +101,7 @@ def show_days() -> None:
 
 def day_row(one: PnlDay) -> dict[str, object]:
     """Return an owner's day as it is drawn, amounts in its currency."""
-    amounts = ("realised", "unrealised", "fees", "pnl")
+    amounts = ("realised", "unrealised", "fees", "funding", "pnl")
     return {
         **{name: getattr(one, name) for name in ("day", "mode", "account", "bot", "currency")},
         **{name: Decimal(getattr(one, f"{name}_micro")).scaleb(-6) for name in amounts},

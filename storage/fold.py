@@ -62,6 +62,7 @@ class Rows:
         self._connection = connection
         self._engine_id = engine_id
         self._modes = modes
+        self._currencies: dict[str, str | None] = {}
         self._tables = tables
         self._cache: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in tables}
         self._dirty: dict[type[msgspec.Struct], dict[Key, Any]] = {kind: {} for kind in tables}
@@ -75,6 +76,16 @@ class Rows:
                 "engine once, it registers its accounts"
             )
         return mode
+
+    def currency(self, account: str) -> str | None:
+        """Return what an account counts in, None where the engine never registered it."""
+        if account not in self._currencies:
+            row = self._connection.execute(
+                "SELECT currency FROM accounts WHERE engine_id = ? AND account = ?",
+                (self._engine_id, account),
+            ).fetchone()
+            self._currencies[account] = None if row is None else row[0]
+        return self._currencies[account]
 
     def find(self, kind: type[RowType], *key: str | int) -> RowType | None:
         """Return the row with this key, None where there is none."""

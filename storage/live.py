@@ -348,11 +348,11 @@ def put_holdings(
 
 
 OWNED = (
-    "WITH owned AS (SELECT p.account, p.bot, p.mode, p.fee_micro, p.cost_micro, "  # noqa: S608 our own words
+    "WITH owned AS (SELECT p.account, p.bot, p.mode, p.fee_micro, p.funding_micro, p.cost_micro, "  # noqa: S608 our own words
     "coalesce(a.currency, h.currency, '') AS currency, "
     "p.received_micro - p.spent_micro + p.cost_micro AS made_micro, "
     "p.settled + p.pending AS size, CASE p.leg WHEN 'no' THEN 1000000 - l.payout_yes_micro "
-    "ELSE l.payout_yes_micro END AS pays, l.one_token, l.value_divisor, "
+    "ELSE l.payout_yes_micro END AS pays, l.one_token, l.value_divisor, l.signed, "
     "CASE p.leg WHEN 'no' THEN 2 * CAST(pow(10, i.price_decimals) AS INTEGER) - h.mid2 "
     "ELSE h.mid2 END AS mid2 FROM positions p "
     "LEFT JOIN accounts a ON a.engine_id = p.engine_id AND a.account = p.account "
@@ -361,25 +361,41 @@ OWNED = (
     "LEFT JOIN holdings h ON h.engine_id = p.engine_id AND h.account = p.account "
     "AND h.instrument = p.instrument WHERE p.engine_id = ?1), "
     "valued AS (SELECT *, pays IS NULL AND size != 0 AS held, "
+    "coalesce(signed, 0) AND size != 0 AND mid2 IS NULL AS unpriced, "
     f"CASE WHEN pays IS NOT NULL THEN {scaled('size', 'pays', 'one_token')} "
     f"ELSE coalesce({scaled('size', 'mid2', '(2 * value_divisor)')}, 0) END AS value_micro "
     "FROM owned), "
     "made AS (SELECT account, bot, mode, currency, sum(fee_micro) AS fees_micro, "
+    "sum(funding_micro) AS funding_micro, "
     "sum(made_micro + iif(pays IS NULL, 0, value_micro - cost_micro)) AS realised_micro, "
-    "sum(iif(held, value_micro - cost_micro, 0)) AS unrealised_micro, "
-    "sum(iif(held, cost_micro, 0)) AS cost_micro, sum(held) AS legs "
+    "sum(iif(held AND NOT unpriced, value_micro - cost_micro, 0)) AS unrealised_micro, "
+    "sum(iif(held, cost_micro, 0)) AS cost_micro, sum(held) AS legs, sum(unpriced) AS unpriced "
     "FROM valued GROUP BY account, bot, mode, currency) "
 )
-"""What each owner made by its fills: `?1` is the engine. What it holds of a resolved market is
-worth what that pays, anything else its last two-sided mid, as `put_holdings` wrote it."""
+"""What each owner made by its fills, and got or paid for holding: `?1` is the engine.
+
+What it holds of a resolved market is worth what that pays, anything else its last two-sided mid, as
+`put_holdings` wrote it. `unpriced` are positions held long or short that have none: what they made
+is unknown, and in no sum.
+"""
+
+FUNDED = (
+    "(SELECT coalesce(sum(s.amount_micro), 0) FROM funding_shares s WHERE s.engine_id = "
+    "t.engine_id AND s.account = t.account AND s.bot = t.bot AND s.at_ns <= t.at_ns)"
+)
+"""What an owner had got and paid for holding at a point `t` of `pnl`."""
 
 
 def add_pnl(connection: Connection, engine_id: str, now_ns: int) -> None:
-    """Add a point for every owner of every account: what its own fills made."""
+    """Add a point for every owner of every account: what its own fills made.
+
+    None for one of which that is unknown just now. What it got for holding is in `FUNDED`.
+    """
     connection.execute(
         "INSERT OR REPLACE INTO pnl (engine_id, account, bot, at_ns, mode, currency, "  # noqa: S608 our own words
         "realised_micro, fees_micro, unrealised_micro) " + OWNED + "SELECT ?1, account, bot, ?2, "
-        "mode, currency, realised_micro, fees_micro, unrealised_micro FROM made",
+        "mode, currency, realised_micro, fees_micro, unrealised_micro FROM made "
+        "WHERE NOT unpriced",
         (engine_id, now_ns),
     )
 

@@ -18,7 +18,7 @@ DAYS_SHOWN = 400
 
 
 class PnlDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One owner's day. PnL = realised + change of unrealised, less fees, at mid."""
+    """One owner's day. PnL = realised + funding + change of unrealised, less fees, at mid."""
 
     day: str
     """`2026-03-01`, UTC."""
@@ -30,6 +30,8 @@ class PnlDay(msgspec.Struct, frozen=True, kw_only=True):
     unrealised_micro: int
     """What it changed by."""
     fees_micro: int
+    funding_micro: int = 0
+    """A day that was kept before funding was part of PnL has none."""
     pnl_micro: int
     made_ns: int
 
@@ -52,6 +54,7 @@ def last_day(connection: Connection, engine_id: str, now_ns: int) -> list[PnlDay
             realised_micro=row["realised"],
             unrealised_micro=row["unrealised"],
             fees_micro=row["fees"],
+            funding_micro=row["funding"],
             pnl_micro=row["made"],
             made_ns=now_ns,
         )

@@ -19,6 +19,7 @@ from engine.domain.words import many
 from engine.errors import BadInput
 from storage import settings
 from storage.database import dicts
+from storage.live import FUNDED
 from storage.markouts import AT_RESOLUTION
 from storage.reports import (
     SECOND_NS,
@@ -44,8 +45,9 @@ LACKS = (
 )
 _OWNERS = "SELECT DISTINCT account, bot, mode FROM positions WHERE engine_id = ? ORDER BY 3, 1, 2"
 _POINT = (
-    "SELECT currency, realised_micro, fees_micro, unrealised_micro FROM pnl WHERE engine_id = ? "
-    "AND account = ? AND bot = ? AND at_ns < ? ORDER BY at_ns DESC LIMIT 1"
+    f"SELECT currency, realised_micro, fees_micro, unrealised_micro, {FUNDED} AS funding_micro "  # noqa: S608 our own words
+    "FROM pnl t WHERE engine_id = ? AND account = ? AND bot = ? AND at_ns < ? "
+    "ORDER BY at_ns DESC LIMIT 1"
 )
 _EQUITY = (
     "SELECT equity_mid_micro, redeemable_micro FROM equity WHERE engine_id = ? AND account = ? "
@@ -53,8 +55,8 @@ _EQUITY = (
 )
 _MOVES = (
     "SELECT coalesce(sum(amount_micro) FILTER (WHERE kind = 'deposit'), 0) AS deposits, "
-    "coalesce(sum(amount_micro) FILTER (WHERE kind != 'deposit'), 0) AS income FROM cash_moves "
-    "WHERE engine_id = ? AND account = ? AND at_ns >= ? AND at_ns < ?"
+    "coalesce(sum(amount_micro) FILTER (WHERE kind NOT IN ('deposit', 'funding')), 0) AS income "
+    "FROM cash_moves WHERE engine_id = ? AND account = ? AND at_ns >= ? AND at_ns < ?"
 )
 _FALL = (
     "SELECT max(peak - value) AS fall, max(1.0 * (peak - value) / nullif(peak, 0)) AS share FROM "
@@ -218,9 +220,9 @@ class Figures:
                 continue
             moved = {
                 name: after[0][f"{name}_micro"] - (before[0][f"{name}_micro"] if before else 0)
-                for name in ("realised", "fees", "unrealised")
+                for name in ("realised", "fees", "funding", "unrealised")
             }
-            made = moved["realised"] - moved["fees"] + moved["unrealised"]
+            made = moved["realised"] - moved["fees"] + moved["funding"] + moved["unrealised"]
             yield {**one, **moved, "made": made, "currency": after[0]["currency"]}
 
     def _by_owner(self) -> ReportSection:
@@ -232,6 +234,7 @@ class Figures:
                 row["currency"],
                 *(_gain(row[name]) for name in ("realised", "unrealised")),
                 _money(row["fees"]),
+                _gain(row["funding"]),
                 _gain(row["made"]),
             )
             for row in self.made_by
@@ -246,11 +249,12 @@ class Figures:
                 "Realised",
                 "Unrealised",
                 "Fees",
+                "Funding",
                 "PnL",
             ),
             rows=rows,
             words=4,
-            note="PnL = realised + change of unrealised, less fees, at mid.",
+            note="PnL = realised + funding + change of unrealised, less fees, at mid.",
         )
 
     def _equity(self) -> ReportSection:
@@ -383,7 +387,7 @@ class Figures:
             for row in self._within(_REWARDS)
         )
         return ReportSection(
-            title="Rewards and rebates",
+            title="Rewards, rebates and funding",
             columns=("Mode", "Account", "Kind", "Currency", "Payments", "Amount"),
             rows=rows,
             words=4,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.domain.instruments import MANUAL, UNASSIGNED, BotId
+from engine.domain.perpetual_events import FundingPaid
+from engine.domain.products.funding import funding_shares
+from engine.domain.products.margin import ContractValue
 
 
 def shares(amount: int, weights: Sequence[int]) -> list[int]:
@@ -35,6 +38,25 @@ def liquidated_parts(held: Mapping[BotId, int], size: int) -> list[tuple[BotId, 
     if not there:
         return [(UNASSIGNED, size)]
     return list(zip(there, shares(size, list(there.values())), strict=True))
+
+
+def funded_parts(
+    held: Mapping[BotId, int], paid: FundingPaid, contract: ContractValue | None
+) -> list[tuple[BotId, int]]:
+    """Return what each owner gets (+) or pays (−) of a funding, by its own side and size.
+
+    At mark and rate where they are known, else by its part of what all hold together, which is what
+    was paid for. Where that is nothing, no part can be known: it is unassigned.
+    """
+    sizes = {owner: held[owner] for owner in sorted(held) if held[owner]}
+    if sizes and contract is not None and paid.mark_e8 is not None and paid.rate_e18 is not None:
+        per = contract, paid.mark_e8, paid.rate_e18
+        parts = funding_shares(list(sizes.values()), per, paid.amount_micro)
+    elif sum(sizes.values()):
+        parts = shares(paid.amount_micro, list(sizes.values()))
+    else:
+        return [(UNASSIGNED, paid.amount_micro)]
+    return list(zip(sizes, parts, strict=True))
 
 
 def taken_first(held: Mapping[BotId, int], size: int) -> list[tuple[BotId, int]]:

@@ -28,9 +28,8 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
-from engine.domain.owners import shares, taken_first
+from engine.domain.owners import funded_parts, shares, taken_first
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
-from engine.domain.products.funding import funding_shares
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
     FillBook,
@@ -148,24 +147,13 @@ class Ledger:
         return self._verdict(None)
 
     def fund(self, event: FundingPaid) -> Booked:
-        """Book funding that came (+) or was paid (−), shared by what the owners hold.
-
-        Each gets or pays by its own side and size: at mark and rate where they are known, else by
-        its part of what all hold together, which is what was paid for. Where that is nothing, no
-        part can be known: it is unassigned.
-        """
-        amount, key = event.amount_micro, event.instrument
-        self.state.cash_settled_micro += amount
-        holders = sorted(self.holders(key).items())
-        sizes = {owner: one.position for owner, one in holders if one.position}
-        if sizes and event.mark_e8 is not None and event.rate_e18 is not None:
-            per = self.state.instruments[key].contract, event.mark_e8, event.rate_e18
-            parts = funding_shares(list(sizes.values()), per, amount)
-        elif sum(sizes.values()):
-            parts = shares(amount, list(sizes.values()))
-        else:
-            sizes, parts = {UNASSIGNED: 0}, [amount]
-        self._earn(CashKind.FUNDING, zip(sizes, parts, strict=True))
+        """Book funding that came (+) or was paid (−), shared by what the owners hold."""
+        key = event.instrument
+        self.state.cash_settled_micro += event.amount_micro
+        held = {owner: one.position for owner, one in self.holders(key).items()}
+        terms = self.state.instruments.get(key)
+        contract = None if terms is None else terms.contract
+        self._earn(CashKind.FUNDING, funded_parts(held, event, contract))
         return self._verdict(None)
 
     def liquidate(self, event: PositionLiquidated) -> Booked:

@@ -9,7 +9,6 @@ Changes: start, pause, stop, KILL, mode, settings.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from pages.kit.markdown import literal
 from pages.kit.names import UNLISTED, market, price, price_raw, size_raw
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, unchoose
-from pages.kit.words import NOTHING, SECOND_NS, age, count, money
+from pages.kit.words import NOTHING, SECOND_NS, age, count
 from pages.shared import evidence, losses, markouts, order, pnl, why
 from storage import views
 from storage.decisions import StoredDecision, decisions_until, latest_decisions, plans_at
@@ -234,9 +233,12 @@ def figures(bot: Mapping[str, Any], mode: Mode) -> None:
     currency = mine[0]["currency"] if mine else ""
     shown = pnl.periods(mine, mode, currency, now, **only)
     fills = links.fills(mode, **only)
-    for name, key in (("Realised", "realised"), ("Unrealised", "unrealised"), ("Fees", "fees")):
-        value = money(sum((row[key] for row in mine), Decimal(0)), currency, signed=key != "fees")
-        shown.append(Tile(name, value if mine else NOTHING, fills))
+    parts = ["realised", "unrealised", "fees"]
+    if any(row["funding"] for row in mine):
+        parts.insert(2, "funding")
+    for key in parts:
+        value = pnl.sum_of(mine, key, currency, signed=key != "fees")
+        shown.append(Tile(key.capitalize(), value, fills))
     shown.append(
         Tile("Open orders", f"{bot['live'] or 0:,}", links.orders(links.WORKING, mode, **only))
     )

@@ -32,6 +32,7 @@ COLUMNS = columns_of(
     Col("tested", "Tested, PAPER", ColKind.LONG),
     Col("verdict"),
     Col("realised"),
+    Col("funding", kind=ColKind.GAIN),
     Col("fees", kind=ColKind.MONEY),
     Col("fills"),
     Col("first_ns", "First fill"),
@@ -67,7 +68,7 @@ def rows_of(catalog: Mapping[str, StrategyEntry], name: str = "") -> list[Row]:
             row
             | {
                 "mode": row["mode"].upper(),
-                "a_day": row["total"] / days if days >= 1 else None,
+                "a_day": row["total"] / days if days >= 1 and row["total"] is not None else None,
                 "tested": NOTHING if entry is None else tested(row["strategy"], entry),
                 "verdict": verdict,
             }
@@ -91,7 +92,8 @@ def show(catalog: Mapping[str, StrategyEntry], name: str = "") -> None:
         table(mine, COLUMNS, key=f"by_strategy_{name}_{currency}")
     panels.note(
         "All bots by the strategy they have now, removed ones by their last, modes never summed. "
-        "PnL = realised \N{MINUS SIGN} fees + unrealised at the last mid, since the first fill; a "
-        f"day once one has passed. Tested, {Mode.PAPER.upper()}: the newest evidence, "
+        "PnL = realised \N{MINUS SIGN} fees + funding + unrealised at the last mid, since the "
+        "first fill; a day once one has passed. "
+        f"Tested, {Mode.PAPER.upper()}: the newest evidence, "
         f"{shown.PLAYED}, with its 95 % interval."
     )

@@ -43,7 +43,7 @@ ROUNDED = (
     "Each owner's position is valued by itself and rounded down: together they may be some "
     "millionths below the account's figure, which is valued whole."
 )
-HINT = "Realised and unrealised at mid, less fees; deposits are never PnL."
+HINT = "Realised, funding and unrealised at mid, less fees; deposits are never PnL."
 
 
 class Period(NamedTuple):
@@ -78,7 +78,7 @@ def by_bot(mode: Mode, now: int) -> list[Row]:
     return [
         {**row, "bot": row["bot"] or links.NO_BOT}
         for row in found
-        if row["bot"] or row["total"] or row["markets"]
+        if row["bot"] or row["total"] is None or row["total"] or row["markets"]
     ]
 
 
@@ -87,14 +87,22 @@ def periods(rows: Sequence[Row], mode: Mode, currency: str, now: int, **only: st
     return [
         Tile(
             period.tile,
-            money(sum((row[period.key] for row in rows), Decimal(0)), currency, signed=True)
-            if rows
-            else NOTHING,
+            sum_of(rows, period.key, currency),
             links.fills(mode, since_ns=period.since_ns(now), **only),
             HINT,
         )
         for period in PERIODS
     ]
+
+
+def sum_of(rows: Sequence[Row], key: str, currency: str, *, signed: bool = True) -> str:
+    """Return what rows sum to, in words; unknown where a part of it is."""
+    amounts = [row[key] for row in rows]
+    if not amounts:
+        return NOTHING
+    if None in amounts:
+        return perpetuals.UNKNOWN
+    return money(sum(amounts, Decimal(0)), currency, signed=signed)
 
 
 @guard.part("Where the equity comes from")
@@ -118,8 +126,9 @@ def _by_bot(rows: Sequence[Row], mode: Mode, now: int) -> None:
         )
         return
     panels.note(
-        f"{mode.upper()} only · realised before fees, unrealised at mid, fees separate; rewards "
-        "and rebates belong to the account, not to an owner's PnL · each figure links to its fills "
+        f"{mode.upper()} only · realised before fees, unrealised at mid, funding by what each "
+        "held, fees separate; rewards and rebates belong to the account, not to an owner's PnL · "
+        "each figure links to its fills "
         f"· an owner is a bot, manual, or unassigned. {ROUNDED}"
     )
     st.html(table(rows, mode, now))
@@ -129,13 +138,16 @@ def table(rows: Sequence[Row], mode: Mode, now: int) -> str:
     """Return PnL by owner, the best first, as a table of links."""
     periods_shown = (PERIODS[-1], *PERIODS[:-1])
     labels = [period.column for period in periods_shown]
-    labels += ["Realised", "Unrealised", "Fees", "Held at cost", "Markets held"]
+    funded = any(row["funding"] for row in rows)
+    labels += ["Realised", "Unrealised", *["Funding"] * funded, "Fees", "Held at cost"]
+    labels.append("Markets held")
     since = [(period.key, period.since_ns(now)) for period in periods_shown]
-    best_first = sorted(rows, key=lambda row: -row["total"])
-    return panels.sheet("".join(_line(row, mode, since) for row in best_first), labels)
+    best_first = sorted(rows, key=lambda row: (row["total"] is None, -(row["total"] or 0)))
+    lines = [_line(row, mode, since, funded=funded) for row in best_first]
+    return panels.sheet("".join(lines), labels)
 
 
-def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
+def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]], *, funded: bool) -> str:
     only = {"account": row["account"], "bot": row["bot"]}
     fills, held = links.fills(mode, **only), panels.address("positions")
     bot = escape(row["bot"])
@@ -145,6 +157,8 @@ def _line(row: Row, mode: Mode, since: Sequence[tuple[str, int]]) -> str:
         figure(row[key], links.fills(mode, since_ns=since_ns, **only)) for key, since_ns in since
     ]
     cells += [figure(row["realised"], fills), figure(row["unrealised"], held)]
+    if funded:
+        cells.append(figure(row["funding"], panels.address("journal", text="FundingPaid")))
     sums = (
         (in_column(row["fees"]), fills),
         (in_column(row["cost"]), held),

@@ -7,6 +7,8 @@ from msgspec import UNSET
 
 from engine.domain import events
 from engine.domain.instruments import Instrument
+from engine.domain.money import MICRO
+from engine.domain.products.margin import PRICE_DECIMALS, ContractValue
 from storage.fold import Fold, Noun, ProjectedTable
 from storage.journal import Record
 
@@ -31,6 +33,13 @@ class ListingRow(msgspec.Struct, kw_only=True):
     """True where it is held long or short: a position is a signed size with a signed cost."""
     payout_yes_micro: int | None = None
     seq: int
+
+    @property
+    def contract(self) -> ContractValue | None:
+        """What a size of it is worth at a mark, in micro-units; None = it was never listed."""
+        if self.one_token is None:
+            return None
+        return ContractValue(MICRO, self.one_token * 10**PRICE_DECIMALS)
 
 
 class PayoutChanged(msgspec.Struct, frozen=True):

@@ -8,9 +8,10 @@ from engine.domain.commands import MANUAL
 from engine.domain.events import CashMoved, HoldingTransferred, RedemptionsListed
 from engine.domain.fills import FillState
 from engine.domain.instruments import BotId, Leg, Mode, Side
-from engine.domain.owners import liquidated_parts, shares, taken_first
-from engine.domain.perpetual_events import PositionLiquidated
+from engine.domain.owners import funded_parts, liquidated_parts, shares, taken_first
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.binary import PAIR
+from engine.domain.products.funding import RateType, nominal_stamp
 from engine.domain.products.position import SignedPosition
 from engine.errors import JournalCorrupt
 from storage.fold import Fold, Noun, ProjectedTable
@@ -40,6 +41,8 @@ class PositionRow(msgspec.Struct, kw_only=True):
     spent_micro: int = 0
     received_micro: int = 0
     fee_micro: int = 0
+    funding_micro: int = 0
+    """What came for holding it, less what was paid: `funding_shares` has each stamp."""
     cost_micro: int = 0
     """What the tokens that are held cost, sales taken out at the average."""
     dust: int = 0
@@ -139,6 +142,22 @@ class LiquidationRow(msgspec.Struct, kw_only=True):
     fee_micro: int
     mark_e8: int | None = None
     at_ns: int
+    seq: int
+
+
+class FundingShareRow(msgspec.Struct, kw_only=True):
+    """One row of `funding_shares`: one owner's part of a funding, by what it held."""
+
+    account: str
+    instrument: str
+    stamp_ns: int
+    """As in `funding`: the point of the hour grid."""
+    rate_type: RateType
+    bot: str
+    mode: Mode
+    amount_micro: int
+    at_ns: int
+    """When it was booked."""
     seq: int
 
 
@@ -242,6 +261,8 @@ def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record
             seq=record.seq,
         )
     )
+    if event.currency != fold.rows.currency(account) or not _signed(fold, key):
+        return  # the ledger books neither: it raises an alert
     mine = fold.rows.matching(PositionRow, account=account, instrument=key, leg=Leg.BASE)
     parts = liquidated_parts({BotId(one.bot): one.settled for one in mine}, event.size)
     sizes = [part for _, part in parts]
@@ -253,8 +274,43 @@ def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record
         position.fee_micro += fee
 
 
+def on_funding_paid(fold: Fold, paid: FundingPaid, record: Record) -> None:
+    """Share a funding among the owners once, as the ledger does; in its own currency alone."""
+    account, key, stamp_ns = paid.account, paid.instrument, nominal_stamp(paid.stamp_ns)
+    if paid.currency != fold.rows.currency(account) or fold.rows.matching(
+        FundingShareRow,
+        account=account,
+        instrument=key,
+        stamp_ns=stamp_ns,
+        rate_type=paid.rate_type,
+    ):
+        return
+    listing, mode = fold.rows.find(ListingRow, key), fold.rows.mode(paid.account)
+    mine = fold.rows.matching(PositionRow, account=paid.account, instrument=key, leg=Leg.BASE)
+    held = {BotId(one.bot): one.settled for one in mine}
+    contract = None if listing is None else listing.contract
+    for owner, amount in funded_parts(held, paid, contract):
+        position = _position(fold, (paid.account, key, Leg.BASE, owner), mode, record)
+        position.funding_micro += amount
+        fold.rows.put(
+            FundingShareRow(
+                account=paid.account,
+                instrument=key,
+                stamp_ns=stamp_ns,
+                rate_type=paid.rate_type,
+                bot=owner,
+                mode=mode,
+                amount_micro=amount,
+                at_ns=record.at_ns,
+                seq=record.seq,
+            )
+        )
+
+
 def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) -> None:
-    """Take liquidations from a question: each as the event it would have been."""
+    """Take fundings and liquidations from a question: each as the event it would have been."""
+    for paid in event.fundings:
+        on_funding_paid(fold, paid, record)
     for taken in event.liquidations:
         on_position_liquidated(fold, taken, record)
 
@@ -308,12 +364,19 @@ NOUN = Noun(
     (
         ProjectedTable(PositionRow, "positions", ("account", "instrument", "leg", "bot")),
         ProjectedTable(LiquidationRow, "liquidations", ("account", "name")),
+        ProjectedTable(
+            FundingShareRow,
+            "funding_shares",
+            ("account", "instrument", "stamp_ns", "rate_type", "bot"),
+            (("account", "bot", "at_ns"),),
+        ),
     ),
     {
         FillBooked: on_fill_booked,
         FillConfirmed: on_fill_confirmed,
         PairsBooked: on_pairs_booked,
         CashMoved: on_cash_moved,
+        FundingPaid: on_funding_paid,
         PositionLiquidated: on_position_liquidated,
         RedemptionsListed: on_redemptions_listed,
         HoldingTransferred: on_holding_transferred,

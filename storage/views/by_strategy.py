@@ -18,7 +18,7 @@ from storage.live import OWNED
 from storage.settings import removed_bots
 from storage.views import Row, shown
 
-_MADE = ("realised_micro", "fees_micro", "unrealised_micro")
+_MADE = ("realised_micro", "fees_micro", "funding_micro", "unrealised_micro")
 
 
 class _Sum(msgspec.Struct):
@@ -28,6 +28,7 @@ class _Sum(msgspec.Struct):
     running: set[str]
     removed: set[str]
     micro: dict[str, int]
+    unpriced: int = 0
     fills: int = 0
     first_ns: int | None = None
 
@@ -35,7 +36,8 @@ class _Sum(msgspec.Struct):
 def by_strategy(connection: Connection, engine_id: str) -> list[Row]:
     """Return what the bots there are and were made, by strategy, mode and currency, in their order.
 
-    `total` = `realised` − `fees` + `unrealised`; `fills` without failed ones, the first at
+    `total` = `realised` − `fees` + `funding` + `unrealised`, the last and the first None while a
+    perpetual that is held has no price; `fills` without failed ones, the first at
     `first_ns`. A bot counts in the mode it is in, and in each it traded in; it runs in the first.
     """
     bots = dicts(
@@ -64,6 +66,7 @@ def by_strategy(connection: Connection, engine_id: str) -> list[Row]:
         mine = of(row)
         for name in _MADE:
             mine.micro[name] += row[name]
+        mine.unpriced += row["unpriced"]
     for row in _fills(connection, engine_id, strategy_of):
         mine = of(row)
         mine.fills += row["fills"]
@@ -98,8 +101,8 @@ def _strategies(connection: Connection, engine_id: str) -> dict[str, str]:
 def _made(connection: Connection, engine_id: str, bots: Iterable[str]) -> list[Row]:
     return dicts(
         connection,
-        OWNED + "SELECT bot AS name, mode, currency, realised_micro, fees_micro, "  # noqa: S608 our own words
-        "unrealised_micro FROM made WHERE bot IN (SELECT value FROM json_each(?2))",
+        OWNED + "SELECT bot AS name, mode, currency, realised_micro, fees_micro, funding_micro, "  # noqa: S608 our own words
+        "unrealised_micro, unpriced FROM made WHERE bot IN (SELECT value FROM json_each(?2))",
         (engine_id, msgspec.json.encode(list(bots)).decode()),
     )
 
@@ -116,8 +119,14 @@ def _fills(connection: Connection, engine_id: str, bots: Iterable[str]) -> list[
 
 
 def _row(strategy: str, mode: str, currency: str, of: _Sum) -> Row:
-    total = of.micro["realised_micro"] - of.micro["fees_micro"] + of.micro["unrealised_micro"]
-    amounts = {name.removesuffix("_micro"): micro for name, micro in of.micro.items()}
+    made = of.micro
+    total = made["realised_micro"] - made["fees_micro"] + made["funding_micro"]
+    amounts: dict[str, int | None] = {
+        **made,
+        "total_micro": total + made["unrealised_micro"],
+    }
+    if of.unpriced:
+        amounts |= {"unrealised_micro": None, "total_micro": None}
     return {
         "strategy": strategy,
         "mode": mode,
@@ -125,8 +134,10 @@ def _row(strategy: str, mode: str, currency: str, of: _Sum) -> Row:
         "running": len(of.running),
         "stopped": len(of.bots) - len(of.running),
         "removed": len(of.removed),
-        **{name: shown(micro, MICRO_DECIMALS) for name, micro in amounts.items()},
-        "total": shown(total, MICRO_DECIMALS),
+        **{
+            name.removesuffix("_micro"): shown(micro, MICRO_DECIMALS)
+            for name, micro in amounts.items()
+        },
         "fills": of.fills,
         "first_ns": of.first_ns,
     }

@@ -17,7 +17,7 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO, MICRO_DECIMALS
 from storage.database import scaled
-from storage.live import OWNED, latest_equity
+from storage.live import FUNDED, OWNED, latest_equity
 from storage.projected.orders import ENDED
 from storage.views import (
     LISTED,
@@ -80,9 +80,9 @@ def held(
         key=(_AT_COST, "t.account", "t.instrument"),
         before=before,
         columns=f"t.*, {_AT_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "  # noqa: S608 our own words
-        f"i.size_decimals, {_SIGNED} AS signed, coalesce((SELECT sum(f.amount_micro) "
-        "FROM funding f WHERE f.engine_id = t.engine_id AND f.account = t.account "
-        "AND f.instrument = t.instrument), 0) AS funding_micro",
+        f"i.size_decimals, {_SIGNED} AS signed, coalesce((SELECT sum(p.funding_micro) "
+        "FROM positions p WHERE p.engine_id = t.engine_id AND p.account = t.account "
+        "AND p.instrument = t.instrument), 0) AS funding_micro",
     )
     for row in found:
         for name in SIZES:
@@ -163,26 +163,30 @@ def pnl_by_bot(
 
     Owners are bots, `manual`, and `unassigned` for what no record says whose it is.
 
-    `realised` is before `fees`; `total` = realised − fees + unrealised. A bot that began after a
-    time is counted from its beginning. The first row of a bot is at most a minute after it began.
+    `realised` is before `fees`; `total` = realised − fees + funding + unrealised. A bot that began
+    after a time is counted from its beginning. The first row of a bot is at most a minute after it
+    began. `unrealised`, `total` and the periods are None while a perpetual that it holds has no
+    price.
     """
     found = query(
         connection,
-        OWNED + "SELECT account, bot, currency, realised_micro, fees_micro, legs AS markets, "  # noqa: S608 our own words
-        "unrealised_micro, cost_micro FROM made WHERE mode = ?2 ORDER BY account, bot",
+        OWNED + "SELECT account, bot, currency, realised_micro, fees_micro, funding_micro, "
+        "legs AS markets, iif(unpriced, NULL, unrealised_micro) AS unrealised_micro, cost_micro "
+        "FROM made WHERE mode = ?2 ORDER BY account, bot",
         (engine_id, mode),
     )
     for row in found:
-        row["total"] = row["realised"] - row["fees"] + row["unrealised"]
+        made = row["realised"] - row["fees"] + row["funding"]
+        row["total"] = None if row["unrealised"] is None else made + row["unrealised"]
         for name, at_ns in since.items():
             before = connection.execute(
-                "SELECT realised_micro - fees_micro + unrealised_micro FROM pnl WHERE "
-                "engine_id = ? AND account = ? AND bot = ? AND at_ns <= ? "
+                f"SELECT realised_micro - fees_micro + unrealised_micro + {FUNDED} "  # noqa: S608 our own words
+                "FROM pnl t WHERE engine_id = ? AND account = ? AND bot = ? AND at_ns <= ? "
                 "ORDER BY at_ns DESC LIMIT 1",
                 (engine_id, row["account"], row["bot"], at_ns),
             ).fetchone()
             start = Decimal(0) if before is None else shown(before[0], MICRO_DECIMALS)
-            row[name] = row["total"] - (start or 0)
+            row[name] = None if row["total"] is None else row["total"] - (start or 0)
     return found
 
 

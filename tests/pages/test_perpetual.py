@@ -24,9 +24,8 @@ from storage.live import (
     put_instrument,
 )
 from storage.projected import PROJECTED
-from storage.projected.cash_moves import FundingRow
 from storage.projected.listings import ListingRow
-from storage.projected.positions import PositionRow
+from storage.projected.positions import FundingShareRow, PositionRow
 from tests.pages.seen import bodies, figures
 from tests.pages.test_asking import desk, texts
 from tests.pages.test_capital import shown
@@ -69,14 +68,15 @@ def short(desk: Config) -> Config:
     now = time.time_ns()
     own = PositionRow(
         account="demo", instrument=NAME, leg=Leg.BASE, bot="manual", mode=Mode.DEMO,
-        settled=-1_234_000, cost_micro=-802_100_000, updated_ns=now, seq=1,
+        settled=-1_234_000, cost_micro=-802_100_000, received_micro=804_100_000, fee_micro=401_000,
+        funding_micro=10_500, updated_ns=now, seq=1,
     )  # fmt: skip
     listed = ListingRow(
         instrument=NAME, value_divisor=PERP.value_divisor, one_token=10**8, signed=True, seq=1
     )
-    paid = FundingRow(
-        account="demo", instrument=NAME, stamp_ns=1, rate_type=RateType.REGULAR, seq=1,
-        mode=Mode.DEMO, currency="pUSD", amount_micro=10_500, payment="", at_ns=1,
+    paid = FundingShareRow(
+        account="demo", instrument=NAME, stamp_ns=1, rate_type=RateType.REGULAR, bot="manual",
+        mode=Mode.DEMO, amount_micro=10_500, at_ns=1, seq=1,
     )  # fmt: skip
     book = BookTop(
         account=AccountId("demo"), instrument=NAME, trusted=True, proof_ns=now,
@@ -137,6 +137,24 @@ def test_the_market_and_overview_tell_a_short_in_its_own_words(
     overview = shown(opened("overview"))
     assert "SHORT 0.01234 BTC" in overview
     assert "liquidation 110,000.99, 69.18 % (44,980.99) away" in overview
+
+
+def test_the_owners_pnl_is_that_of_the_position_with_its_funding(
+    short: Config, opened: Opened
+) -> None:
+    position = opened("positions").dataframe[0].value.iloc[0]
+    overview = opened("overview")
+    assert ">Funding</th>" in bodies(overview)
+    assert ">+0.01<" in bodies(overview)
+    assert figures(overview)["PnL in total"] == f"+{position['pnl']:.2f} pUSD"
+
+
+def test_what_an_owner_of_a_perpetual_without_a_price_made_is_unknown(
+    short: Config, opened: Opened
+) -> None:
+    with writing(short.state_path) as connection:
+        connection.execute("UPDATE holdings SET mid2 = NULL")
+    assert figures(opened("overview"))["PnL in total"] == "unknown"
 
 
 def test_capital_has_margin_apart_with_the_nearest_liquidation(

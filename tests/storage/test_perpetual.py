@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     BookMarked,
+    CashKind,
     CashMoved,
     FillSettled,
     FillVoided,
@@ -22,12 +23,16 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId, FillState, Liquidity
 from engine.domain.instruments import MANUAL, BotId, Instrument, InstrumentId, Kind, Leg, Mode, Side
+from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
-from engine.domain.perpetual_events import PositionLiquidated
+from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
+from engine.domain.products.funding import HOUR_NS
+from engine.executor.fills import mid_value_micro
 from engine.executor.ledger import Ledger
 from storage.equity_identity import EquityCheck, LedgerSide, judge
-from storage.live import put_instrument
-from tests.storage.books import DEMO, Books
+from storage.live import HoldingSeen, add_pnl, put_holdings, put_instrument
+from storage.views.money import held, pnl_by_bot
+from tests.storage.books import DEMO, M1, Books
 
 PERPETUAL = Instrument(
     id=InstrumentId("demo:BTC-PERP"), kind=Kind.PERPETUAL, currency="pUSD", price_decimals=1,
@@ -36,6 +41,15 @@ PERPETUAL = Instrument(
 CASH = 10_000 * 1_000_000
 OWNERS = (BotId("trend"), MANUAL)
 MID2 = 2 * 650_001 + 1
+EVEN = 2 * 650_001
+"""A mid at which no owner's value is rounded."""
+
+
+def marked(mid2: int) -> BookMarked:
+    return BookMarked(
+        instrument=PERPETUAL.id, best_bid=1, best_ask=2, mid2=mid2, two_sided_ns=0, proof_ns=0,
+        trusted=True,
+    )  # fmt: skip
 
 
 class Both:
@@ -44,6 +58,7 @@ class Both:
     def __init__(self, connection: Connection) -> None:
         self.books = Books(connection, "e1")
         put_instrument(connection, "e1", PERPETUAL, 1)
+        self.stamp_ns = 0
         self.ledger = Ledger(currency="pUSD")
         self.ledger.listed(PERPETUAL)
         self.ledger.move_cash(CASH)
@@ -87,13 +102,45 @@ class Both:
         self.books.tell(taken, again)
         self.ledger.liquidate(taken)
 
+    def fund(self, amount: int, rate_e18: int | None, currency: str = "pUSD") -> None:
+        """Book funding of the next stamp, with a mark and rate or, where that is None, without."""
+        self.stamp_ns += HOUR_NS
+        known = {} if rate_e18 is None else {"rate_e18": rate_e18, "mark_e8": 65_000 * 10**8}
+        paid = FundingPaid(
+            account=DEMO, instrument=PERPETUAL.id, currency=currency, amount_micro=amount,
+            stamp_ns=self.stamp_ns, **known,
+        )  # fmt: skip
+        again = RedemptionsListed(account=DEMO, since_ns=0, redemptions=(), fundings=(paid,))
+        self.books.tell(paid, again)
+        if currency == "pUSD":
+            self.ledger.fund(paid)
+
+    def show(self, mid2: int | None) -> None:
+        """Write the holding as an engine does each second."""
+        held, mark = self.ledger.holding(PERPETUAL.id), None if mid2 is None else marked(mid2)
+        seen = HoldingSeen(
+            account=DEMO, instrument=PERPETUAL.id, mode=Mode.DEMO, currency="pUSD", bot="trend",
+            yes_settled=held.yes.settled, yes_pending=0, no_settled=0, no_pending=0,
+            yes_cost_micro=held.yes.cost_micro, no_cost_micro=0,
+            value_micro=mid_value_micro(held, PERPETUAL, mark),
+            mid2=mid2, marked_ns=None, realised_micro=held.realised_micro,
+            fees_micro=held.fees_micro, payout_yes_micro=None,
+        )  # fmt: skip
+        put_holdings(self.books.connection, "e1", [seen], 9)
+
+    def made(self, mid2: int) -> dict[str, int]:
+        """Return what the ledger says each owner made, at a mid."""
+        found = {}
+        for owner, totals in self.ledger.state.owners.items():
+            own = self.ledger.owned(PERPETUAL.id, owner)
+            worth = mid_value_micro(own, PERPETUAL, marked(mid2)) - own.yes.cost_micro
+            funded = totals.income_micro.get(CashKind.FUNDING, 0)
+            found[str(owner)] = totals.realised_micro - totals.fees_micro + funded + worth
+        return found
+
     def check(self) -> EquityCheck:
         state, held = self.ledger.state, self.ledger.holding(PERPETUAL.id)
-        mark = BookMarked(
-            instrument=PERPETUAL.id, best_bid=1, best_ask=2, mid2=MID2, two_sided_ns=0, proof_ns=0,
-            trusted=True,
-        )  # fmt: skip
-        equity = self.ledger.shown_equity_micro({PERPETUAL.id: mark})
+        equity = self.ledger.shown_equity_micro({PERPETUAL.id: marked(MID2)})
         side = LedgerSide(
             account=DEMO, mode=Mode.DEMO, currency="pUSD", at_ns=9, seq=self.books.seq,
             cash_micro=state.cash_settled_micro, pending_micro=0,
@@ -121,7 +168,7 @@ def fresh(connection: Connection) -> Any:
         for (table,) in connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN "
             "('positions', 'fills', 'orders', 'cash_moves', 'listings', 'early_news', "
-            "'liquidations')"
+            "'liquidations', 'funding', 'funding_shares', 'holdings', 'pnl')"
         ).fetchall():
             connection.execute(f"DELETE FROM {table}")
         return Both(connection)
@@ -162,3 +209,80 @@ def test_closing_a_short_says_what_it_brought(connection: Connection) -> None:
     realised = both.books.connection.execute("SELECT realised_micro FROM fills ORDER BY id")
     assert [one for (one,) in realised] == [0, 1_000_000]
     assert both.rows() == {"trend": (50, 32_000_000)}
+
+
+paid = st.tuples(
+    st.integers(-(10**7), 10**7), st.sampled_from((None, 10**14, -(10**13))),
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(st.lists(st.one_of(fills, paid), max_size=9), st.integers(0, 900), st.integers(-1, 10**8))
+def test_positions_the_owners_and_the_ledger_have_made_the_same(
+    fresh: Any, moves: list[Any], given_away: int, value: int
+) -> None:
+    both = fresh()
+    for number, move in enumerate(moves, 1):
+        if len(move) == 2:
+            both.fund(*move)
+        else:
+            both.fill(number, *move)
+    if size := min(given_away, abs(both.ledger.owned(PERPETUAL.id, OWNERS[0]).position)):
+        both.give(size, 640_000)
+    both.fund(-900, None)
+    if value >= 0:
+        both.liquidate(value)
+    both.show(EVEN)
+    ledger, connection = both.made(EVEN), both.books.connection
+    rows = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={})
+    by_owner = {row["bot"]: int(row["total"] * MICRO) for row in rows}
+    assert {owner: made for owner, made in by_owner.items() if made} == {
+        owner: made for owner, made in ledger.items() if made
+    }
+    for row in held(connection, "e1", mode=Mode.DEMO):
+        assert int(row["pnl"] * MICRO) == sum(ledger.values())
+    assert both.check().text == ""
+
+
+def test_funding_is_in_the_pnl_of_a_period_in_which_it_came_and_in_no_earlier_one(
+    connection: Connection,
+) -> None:
+    both = Both(connection)
+    both.fill(1, OWNERS[0], -100, 650_000, FillState.CONFIRMED)
+    both.fund(40, None)
+    both.show(EVEN)
+    add_pnl(connection, "e1", both.books.at_ns)
+    both.books.at_ns += 10
+    both.fund(-7, None)
+    (row,) = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={"now": both.books.at_ns})
+    assert (row["funding"] * MICRO, row["now"] * MICRO) == (33, -7)
+
+
+def test_what_a_perpetual_without_a_price_made_is_unknown_and_no_point_is_kept_of_it(
+    connection: Connection,
+) -> None:
+    both = Both(connection)
+    both.fill(1, OWNERS[0], -100, 650_000, FillState.CONFIRMED)
+    both.show(None)
+    add_pnl(connection, "e1", 5)
+    (row,) = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={"today": 0})
+    assert (row["unrealised"], row["total"], row["today"]) == (None, None, None)
+    assert connection.execute("SELECT count(*) FROM pnl").fetchone() == (0,)
+    both.show(EVEN)
+    add_pnl(connection, "e1", 6)
+    assert connection.execute("SELECT count(*) FROM pnl").fetchone() == (1,)
+
+
+def test_what_the_ledger_does_not_book_is_in_no_position(connection: Connection) -> None:
+    both = Both(connection)
+    both.fill(1, OWNERS[0], -100, 650_000, FillState.CONFIRMED)
+    both.fund(-40, None, currency="BTC")
+    for number, (currency, instrument) in enumerate((("BTC", PERPETUAL.id), ("pUSD", M1))):
+        taken = PositionLiquidated(
+            account=DEMO, instrument=instrument, currency=currency, liquidation=str(number),
+            size=-100, value_micro=-65_000_000,
+        )  # fmt: skip
+        both.books.tell(taken)
+    assert both.rows() == {"trend": (-100, -65_000_000)}
+    assert connection.execute("SELECT count(*) FROM funding_shares").fetchone() == (0,)
+    assert both.check().text == ""

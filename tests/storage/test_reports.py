@@ -13,12 +13,13 @@ import pytest
 
 from engine.domain.instruments import Leg, Mode
 from engine.domain.jobs.report import ReportPeriod
+from engine.domain.products.funding import RateType
 from engine.errors import BadInput
 from storage.database import connect_writer, insert, transaction
 from storage.phases import EnginePhase, put_phase
 from storage.pnl_days import last_day, pnl_days, put_days
 from storage.projected import PROJECTED
-from storage.projected.positions import PositionRow
+from storage.projected.positions import FundingShareRow, PositionRow
 from storage.report_figures import made_report
 from storage.reports import FlightReport, put_report, report, reports, span_of
 from storage.schema import migrate
@@ -86,6 +87,13 @@ def pnl(
     )  # fmt: skip
 
 
+def funding(at_ns: int, amount: int) -> FundingShareRow:
+    return FundingShareRow(
+        account="demo", instrument="demo:p", stamp_ns=at_ns, rate_type=RateType.REGULAR,
+        bot="maker", mode=Mode.DEMO, amount_micro=amount * 1_000_000, at_ns=at_ns, seq=1,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def desk(state: sqlite3.Connection) -> sqlite3.Connection:
     """A demo account whose day of 2026-03-10 is known in every figure."""
@@ -100,7 +108,9 @@ def desk(state: sqlite3.Connection) -> sqlite3.Connection:
             updated_ns=1, seq=1,
         )  # fmt: skip
         PROJECTED[PositionRow].rows.put(state, ENGINE_ID, [row], "INSERT OR REPLACE")
-        for seq, kind, amount in ((1, "deposit", 5), (2, "reward", 3)):
+        shares = [funding(at_ns, amount) for at_ns, amount in ((NOON_BEFORE, 9), (DAY, 2))]
+        PROJECTED[FundingShareRow].rows.put(state, ENGINE_ID, shares, "INSERT")
+        for seq, kind, amount in ((1, "deposit", 5), (2, "reward", 3), (3, "funding", 2)):
             put(
                 state, "cash_moves", account="demo", seq=seq, mode="demo", currency="pUSD",
                 amount_micro=amount * 1_000_000, kind=kind, payment=kind, paid_ns=DAY, at_ns=DAY,
@@ -129,15 +139,19 @@ def rows(found: FlightReport, title: str) -> tuple[tuple[str, ...], ...]:
 def test_figures_are_those_of_the_span_alone_and_sum_up(desk: sqlite3.Connection) -> None:
     found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW)
     assert found.name == "daily-2026-03-10"
-    # Made: (9 - 1) realised + 6 unrealised - 2 fees. Change 21 = 12 made + 5 + 3 + 1 of rest.
+    # Made: (9 - 1) realised + 6 unrealised - 2 fees + 2 funding. 21 = 14 made + 5 + 3 - 1 of rest.
     assert rows(found, "PnL") == (
-        ("DEMO", "demo", "maker", "pUSD", "+8.00", "+6.00", "2.00", "+12.00"),
+        ("DEMO", "demo", "maker", "pUSD", "+8.00", "+6.00", "2.00", "+2.00", "+14.00"),
     )
+    less = "\N{MINUS SIGN}1.00"
     assert rows(found, "Equity") == (
-        ("DEMO", "demo", "pUSD", "100.00", "121.00", "+21.00", "+12.00", "+5.00", "+3.00", "+1.00"),
+        ("DEMO", "demo", "pUSD", "100.00", "121.00", "+21.00", "+14.00", "+5.00", "+3.00", less),
     )
     assert rows(found, "Deepest") == (("DEMO", "demo", "pUSD", "40.00", "30.77 %"),)
-    assert rows(found, "Rewards") == (("DEMO", "demo", "reward", "pUSD", "1", "+3.00"),)
+    assert rows(found, "Rewards") == (
+        ("DEMO", "demo", "funding", "pUSD", "1", "+2.00"),
+        ("DEMO", "demo", "reward", "pUSD", "1", "+3.00"),
+    )
     assert rows(found, "Gaps") == (("demo", "2", "31.0 s", "30.0 s"),)
     assert [row[:1] + row[2:] for row in rows(found, "The engine")] == [
         ("Starts", "1"), ("Ends by an error", "1"),
@@ -147,7 +161,7 @@ def test_figures_are_those_of_the_span_alone_and_sum_up(desk: sqlite3.Connection
         "warning10",
     ]
     assert found.headline == (
-        "DEMO: bots and manual orders made +12.00 pUSD.",
+        "DEMO: bots and manual orders made +14.00 pUSD.",
         "0 fills. 1 critical alert, 1 alert unseen.",
     )
 
@@ -240,6 +254,7 @@ def test_each_owners_day_is_kept_and_made_again_stands_in_its_place(
     assert (kept.day, kept.bot, kept.mode, kept.currency) == (
         "2026-03-10", "maker", Mode.DEMO, "pUSD",
     )  # fmt: skip
-    amounts = (kept.realised_micro, kept.unrealised_micro, kept.fees_micro, kept.pnl_micro)
-    assert amounts == (8_000_000, 6_000_000, 2_000_000, 12_000_000)
+    amounts = (kept.realised_micro, kept.unrealised_micro, kept.fees_micro, kept.funding_micro)
+    assert amounts == (8_000_000, 6_000_000, 2_000_000, 2_000_000)
+    assert kept.pnl_micro == 14_000_000
     assert kept.made_ns == NOW + HOUR_NS
