@@ -252,12 +252,14 @@ GLOSSARY = {
     "Realised / unrealised": "Made on what was sold or paid out; what the holdings would make at "
     "their mark.",
     "Bet": "Everything one bot, or you by hand, did in one market with one account.",
+    "Round trip": "One way of an owner of a perpetual from flat through a long or a short back to "
+    "flat. Ended: closed by a trade or a transfer, liquidated by the venue, or voided.",
     "Closed (bet)": "All its tokens are sold, or its market is resolved.",
     "Result": "How a closed bet ended: sold; merged into cash; won or lost by the tokens held at "
     "the outcome; even where both legs pay the same; voided where every fill was void.",
     "Net": "What a closed bet made: received and paid out, less spent and fees. Rewards are "
     "separate.",
-    "Exit": "The average price a bet's tokens were sold or paid out at.",
+    "Exit": "The average price at which a bet was sold or paid out, or a round trip was closed.",
     "Transaction": "The on-chain hash that settled a fill; demo and paper have none.",
     "Cost": "What was paid for the holdings.",
     "Value": "Holdings at their mark.",
@@ -272,7 +274,7 @@ GLOSSARY = {
     "Perpetual": "A contract without an end, held long or short against margin.",
     "Margin": "What positions of perpetuals take of free cash: their value by the leverage.",
     "Must keep": "Maintenance margin: below it the venue closes the position, by its own tiers.",
-    "Entry": "The average price of what is held, or of what a bet bought.",
+    "Entry": "The average price of what is held, or of what opened a bet or a round trip.",
     "Liquidation": "The mark at which the venue takes a position over, estimated by its tiers with "
     "all cash of the account behind it; none: no price does that.",
     "Distance": "How far the mark may move until the liquidation, of the mark and in the price.",

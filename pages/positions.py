@@ -1,4 +1,4 @@
-"""Settlement, pairs to merge, holdings by owner, PnL, and closed bets.
+"""Settlement, pairs to merge, holdings, PnL, bets, round trips.
 
 Settled and pending tokens, cost, mark, and the fills behind them.
 
@@ -27,13 +27,13 @@ from pages.kit.markdown import literal
 from pages.kit.names import market, size
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, columns_of, page_behind, say_cut, table, turn
-from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money, percent
+from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, money
 from pages.orders.page import fitting
-from pages.shared import markouts, owners, perpetuals, pnl
+from pages.shared import markouts, owners, perpetuals, pnl, round_trips
 from storage.live import account_report
 from storage.views import ROWS_MAX, Row
 from storage.views import money as money_views
-from storage.views.bets import BOTS, BY_HAND, BetSums, bet_sums, bettors, closed_bets
+from storage.views.bets import BOTS, BY_HAND, bet_sums, bettors, closed_bets
 from storage.views.bets import KEY as BY
 from storage.views.drill_down import fills_behind
 from storage.views.foreign import foreign
@@ -219,7 +219,7 @@ def main() -> None:
     show_positions(mode)
     owners.show(mode)
     commands.show_question()
-    show_bets(mode)
+    show_closed(mode)
     show_foreign(mode)
 
 
@@ -523,21 +523,29 @@ BETS_MEANING = (
 
 
 @st.fragment(run_every=10.0)
-@guard.part("Closed bets")
-def show_bets(mode: Mode) -> None:
-    """Draw closed bets, page by page, and the fills of the selected one."""
-    st.subheader("Closed bets", help=BETS_MEANING)
+@guard.part("What is closed")
+def show_closed(mode: Mode) -> None:
+    """Draw closed bets and round trips, of whom is chosen."""
+    st.subheader("Closed bets and round trips")
     whose = _whose(mode)
+    if not any([show_bets(mode, whose), round_trips.show(mode, whose)]):
+        panels.empty(
+            f"No bet is closed in {mode.upper()}, and no round trip"
+            + (f" of {whose}." if whose else "."),
+            "A bet closes when its last token is sold or its market is resolved, a round trip of "
+            "a perpetual when its owner is flat again.",
+        )
+
+
+def show_bets(mode: Mode, whose: str) -> bool:
+    """Draw closed bets, page by page, and the fills of the selected one; False = there is none."""
     behind = page_behind(BETS_KEY, (mode, whose))
     found = ask(closed_bets, engine_id(), mode=mode, whose=whose, before=behind)
     if not found and behind is None:
-        panels.empty(
-            f"No bet is closed in {mode.upper()}" + (f" of {whose}." if whose else "."),
-            "A bet closes when its last token is sold or its market is resolved.",
-        )
-        return
+        return False
+    st.markdown("**Closed bets**", help=BETS_MEANING)
     for sums in ask(bet_sums, engine_id(), mode=mode, whose=whose):
-        _figures(sums)
+        round_trips.show_sums(sums)
     panels.note(f"{mode.upper()} · from the journal · newest first · select a row for its fills")
     rows = [{**row, "held": age(row["held_ns"])} for row in found]
     ids = [tuple(row[name] for name in BY) for row in rows]
@@ -546,6 +554,7 @@ def show_bets(mode: Mode) -> None:
     bet = next((row for row, key in zip(rows, ids, strict=True) if key == chosen), None)
     if bet is not None:
         show_bet(bet, mode)
+    return True
 
 
 def _whose(mode: Mode) -> str:
@@ -554,24 +563,6 @@ def _whose(mode: Mode) -> str:
     left, _ = st.columns([1, 3])
     chosen = left.selectbox("Whose", offered, key=f"whose_{BETS_KEY}")
     return "" if chosen == EVERYBODY else str(chosen)
-
-
-def _figures(sums: BetSums) -> None:
-    net = money(sums.net, sums.currency, signed=True)
-    panels.tiles(
-        [
-            Tile("Closed", f"{sums.closed:,}"),
-            Tile("Profitable", percent(sums.gained, sums.closed)),
-            Tile("Net", net),
-            Tile("Fees", money(sums.fees, sums.currency)),
-            Tile(
-                "Still open",
-                f"{sums.open:,}",
-                hint=f"Their cash flow so far: {money(sums.flow, sums.currency, signed=True)}, not "
-                "counting what they hold",
-            ),
-        ]
-    )
 
 
 @guard.part("The fills of the bet")

@@ -24,6 +24,7 @@ from engine.domain.money import MICRO_DECIMALS
 from storage.database import connect_reader, storage_errors
 from storage.views import LISTED, shown
 from storage.views.bets import NET
+from storage.views.round_trips import NET as TRIP_NET
 
 PROGRESS_EVERY_ROWS = 1_000
 UNITS = ("price_decimals", "size_decimals")
@@ -54,6 +55,13 @@ _ROWS = {
     Exported.BETS: _Rows(
         "closed_ns", instrument=True, sizes=("yes", "no", "bought", "sold", "merged"), net=NET
     ),
+    Exported.ROUND_TRIPS: _Rows(
+        "closed_ns",
+        instrument=True,
+        sizes=("size", "entered", "exited", "liquidated"),
+        net=TRIP_NET,
+    ),
+    Exported.FUNDING: _Rows("at_ns", instrument=True),
     Exported.REDEMPTIONS: _Rows("at_ns", instrument=True),
     Exported.CONVERSIONS: _Rows("at_ns", instrument=True, sizes=("size",)),
     Exported.CASH: _Rows("at_ns", instrument=True, sizes=("tokens",)),

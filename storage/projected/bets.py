@@ -1,4 +1,7 @@
-"""Bets: all that one bot, or a hand, did in one market with one account, folded from facts."""
+"""Bets: all that one bot, or a hand, did in one market with one account, folded from facts.
+
+What is held long or short has round trips in their place (`storage.projected.round_trips`).
+"""
 
 from __future__ import annotations
 
@@ -158,9 +161,12 @@ def whose_pairs(
 def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill to its bet, or take it out as if it had never been."""
     fill = booked.fill
+    listing = fold.rows.find(ListingRow, fill.instrument)
+    if listing is not None and listing.signed:
+        return
     bet = _bet(fold, (fill.account, fill.instrument, fill.bot), fill.mode, record)
     bet.apply_fill(fill, booked.sign)
-    _judge(fold, bet, fold.rows.find(ListingRow, fill.instrument), record)
+    _judge(fold, bet, listing, record)
 
 
 def on_payout_changed(fold: Fold, changed: PayoutChanged, record: Record) -> None:
@@ -187,11 +193,14 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
     """Book tokens that came without a trade as bought by their owner; a reward with its one bet."""
     if event.instrument is None:
         return
+    listing = fold.rows.find(ListingRow, event.instrument)
+    if listing is not None and listing.signed:
+        return
     if event.tokens and event.leg is not None:
         key, mode = (event.account, event.instrument, event.owner), fold.rows.mode(event.account)
         bet = _bet(fold, key, mode, record)
         bet.take_in(event.leg, event.tokens, event.amount_micro)
-        _judge(fold, bet, fold.rows.find(ListingRow, event.instrument), record)
+        _judge(fold, bet, listing, record)
     elif event.payment:
         mine = fold.rows.matching(BetRow, account=event.account, instrument=event.instrument)
         if len(mine) == 1:
@@ -203,7 +212,7 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
 def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record) -> None:
     """Book what one owner gave another as sold by the one and bought by the other."""
     listing, mode = fold.rows.find(ListingRow, event.instrument), fold.rows.mode(event.account)
-    if listing is None or not listing.value_divisor:
+    if listing is None or not listing.value_divisor or listing.signed:
         return
     value = event.price * event.size // listing.value_divisor
     for owner, size in ((event.from_owner, -event.size), (event.to_owner, event.size)):

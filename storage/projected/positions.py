@@ -19,6 +19,7 @@ from storage.journal import Record
 from storage.projected.conversions import PairsBooked
 from storage.projected.fills import FillBooked, FillConfirmed, FillRow
 from storage.projected.listings import ListingRow
+from storage.signed_trades import FundingShared, SignedTrade
 
 
 class PositionRow(msgspec.Struct, kw_only=True):
@@ -174,6 +175,20 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
         fold.rows.put(fill)
     if _signed(fold, fill.instrument):
         position.apply_signed(fill, booked.sign)
+        sign = booked.sign if fill.side is Side.BUY else -booked.sign
+        fold.emit(
+            SignedTrade(
+                account=fill.account,
+                instrument=fill.instrument,
+                bot=fill.bot,
+                mode=fill.mode,
+                size=sign * fill.size,
+                value_micro=sign * (fill.value_micro or 0),
+                fee_micro=booked.sign * fill.fee_micro,
+                fills=booked.sign,
+            ),
+            record,
+        )
     else:
         position.apply_fill(fill, booked.sign)
 
@@ -236,7 +251,7 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
     key = event.account, event.instrument, event.leg, event.owner
     position = _position(fold, key, fold.rows.mode(event.account), record)
     if _signed(fold, event.instrument):
-        position.hand_over(event.tokens, event.amount_micro)
+        _hand_over(fold, position, event.tokens, event.amount_micro, record)
     else:
         position.convert(event.tokens, event.amount_micro)
 
@@ -269,9 +284,7 @@ def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record
     values, fees = shares(event.value_micro, sizes), shares(event.fee_micro, sizes)
     for (owner, size), value, fee in zip(parts, values, fees, strict=True):
         position = _position(fold, (account, key, Leg.BASE, owner), mode, record)
-        if size:
-            position.hand_over(-size, -value)
-        position.fee_micro += fee
+        _hand_over(fold, position, -size, -value, record, fee=fee, liquidated=True)
 
 
 def on_funding_paid(fold: Fold, paid: FundingPaid, record: Record) -> None:
@@ -294,7 +307,7 @@ def on_funding_paid(fold: Fold, paid: FundingPaid, record: Record) -> None:
         position.funding_micro += amount
         fold.rows.put(
             FundingShareRow(
-                account=paid.account,
+                account=account,
                 instrument=key,
                 stamp_ns=stamp_ns,
                 rate_type=paid.rate_type,
@@ -305,6 +318,7 @@ def on_funding_paid(fold: Fold, paid: FundingPaid, record: Record) -> None:
                 seq=record.seq,
             )
         )
+        fold.emit(FundingShared(account, key, owner, stamp_ns, amount), record)
 
 
 def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) -> None:
@@ -327,12 +341,42 @@ def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record
         )
         to = event.account, event.instrument, event.leg, event.to_owner
         sign = 1 if giver.settled > 0 else -1
-        giver.hand_over(-sign * event.size, -sign * value)
-        _position(fold, to, mode, record).hand_over(sign * event.size, sign * value)
+        _hand_over(fold, giver, -sign * event.size, -sign * value, record)
+        taker = _position(fold, to, mode, record)
+        _hand_over(fold, taker, sign * event.size, sign * value, record)
         return
     for owner, size in ((event.from_owner, -event.size), (event.to_owner, event.size)):
         key = event.account, event.instrument, event.leg, owner
         _position(fold, key, mode, record).convert(size, value)
+
+
+def _hand_over(
+    fold: Fold,
+    position: PositionRow,
+    size: int,
+    value: int,
+    record: Record,
+    *,
+    fee: int = 0,
+    liquidated: bool = False,
+) -> None:
+    """Book what came to an owner's signed position, or left it, by no fill."""
+    if size:
+        position.hand_over(size, value)
+    position.fee_micro += fee
+    fold.emit(
+        SignedTrade(
+            account=position.account,
+            instrument=position.instrument,
+            bot=position.bot,
+            mode=position.mode,
+            size=size,
+            value_micro=value,
+            fee_micro=fee,
+            liquidated=liquidated,
+        ),
+        record,
+    )
 
 
 PositionKey = tuple[str, str, Leg, str]

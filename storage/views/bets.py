@@ -42,7 +42,7 @@ def closed_bets(
     `entry` and `exit` are averages over all tokens of a bet, `exit` None where every fill was void;
     `net` is None where a fill has no value, because its instrument was never listed.
     """
-    where, values = _whose(whose)
+    where, values = whose_where(whose)
     found = page(
         connection,
         engine_id,
@@ -58,18 +58,19 @@ def closed_bets(
         one = row.pop("one_token")
         out = row["sold"] + row["yes"] + row["no"]
         row["size"] = Decimal(row["bought"]) / one if one else None
-        row["entry"] = _average(row["spent"], row["bought"], one)
-        row["exit"] = _average(row["received"] + row["paid"], out, one)
+        row["entry"] = average(row["spent"], row["bought"], one)
+        row["exit"] = average(row["received"] + row["paid"], out, one)
         row["held_ns"] = row["closed_ns"] - row["opened_ns"]
     return found
 
 
-def _average(amount: Decimal, increments: int, one: int | None) -> Decimal | None:
+def average(amount: Decimal, increments: int, one: int | None) -> Decimal | None:
+    """Return what one of so many increments was worth; None = there were none."""
     return amount * one / increments if increments and one else None
 
 
 class BetSums(msgspec.Struct, frozen=True, kw_only=True):
-    """What bets sum to in one currency."""
+    """What bets, or round trips, sum to in one currency."""
 
     currency: str
     closed: int
@@ -86,32 +87,41 @@ def bet_sums(
     connection: Connection, engine_id: str, *, mode: Mode, whose: str = ""
 ) -> list[BetSums]:
     """Return what all bets sum to, by the currency of their account; unvalued ones in no sum."""
-    where, values = _whose(whose)
-    over = "t.closed_ns IS NOT NULL"
+    where, values = whose_where(whose)
     found = query(
         connection,
-        f"SELECT a.currency, sum({over}) AS closed, sum({over} AND {_NET} > 0) AS gained, "  # noqa: S608 our own words
-        f"sum(CASE WHEN {over} THEN {_NET} ELSE 0 END) AS net_micro, "
-        f"sum(CASE WHEN {over} THEN t.fee_micro ELSE 0 END) AS fees_micro, "
-        "sum(t.closed_ns IS NULL) AS open, "
-        f"sum(CASE WHEN {over} THEN 0 ELSE {_NET} END) AS flow_micro FROM bets t "
-        "JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
-        f"WHERE t.engine_id = ? AND t.mode = ? AND t.unvalued = 0{where} GROUP BY 1 ORDER BY 1",
+        sums_sql("bets", _NET, f" AND t.unvalued = 0{where}"),
         (engine_id, mode, *values),
     )
     return msgspec.convert(found, list[BetSums])
 
 
+def sums_sql(table: str, net: str, where: str) -> str:
+    """Return SQL of `BetSums` over a table of what is closed and what is open, of a mode."""
+    over = "t.closed_ns IS NOT NULL"
+    return (
+        f"SELECT a.currency, sum({over}) AS closed, sum({over} AND {net} > 0) AS gained, "  # noqa: S608 our own words
+        f"sum(CASE WHEN {over} THEN {net} ELSE 0 END) AS net_micro, "
+        f"sum(CASE WHEN {over} THEN t.fee_micro ELSE 0 END) AS fees_micro, "
+        "sum(t.closed_ns IS NULL) AS open, "
+        f"sum(CASE WHEN {over} THEN 0 ELSE {net} END) AS flow_micro FROM {table} t "
+        "JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
+        f"WHERE t.engine_id = ? AND t.mode = ?{where} GROUP BY 1 ORDER BY 1"
+    )
+
+
 def bettors(connection: Connection, engine_id: str, mode: Mode) -> list[str]:
-    """Return the names of bots that ever bet in a mode."""
+    """Return the names of bots that ever bet in a mode, or held something long or short."""
     found = connection.execute(
-        "SELECT DISTINCT bot FROM bets WHERE engine_id = ? AND mode = ? AND bot != ? ORDER BY bot",
+        "SELECT bot FROM bets WHERE engine_id = ?1 AND mode = ?2 AND bot != ?3 UNION "
+        "SELECT bot FROM round_trips WHERE engine_id = ?1 AND mode = ?2 AND bot != ?3 ORDER BY bot",
         (engine_id, mode, MANUAL),
     )
     return [str(bot) for (bot,) in found]
 
 
-def _whose(whose: str) -> tuple[str, Sequence[str]]:
+def whose_where(whose: str) -> tuple[str, Sequence[str]]:
+    """Return the condition for rows of whose these are; empty = everybody's."""
     if not whose:
         return "", ()
     if whose == BOTS:

@@ -26,6 +26,7 @@ from storage.live import (
 from storage.projected import PROJECTED
 from storage.projected.listings import ListingRow
 from storage.projected.positions import FundingShareRow, PositionRow
+from storage.projected.round_trips import RoundTripRow, TripResult
 from tests.pages.seen import bodies, figures
 from tests.pages.test_asking import desk, texts
 from tests.pages.test_capital import shown
@@ -155,6 +156,31 @@ def test_what_an_owner_of_a_perpetual_without_a_price_made_is_unknown(
     with writing(short.state_path) as connection:
         connection.execute("UPDATE holdings SET mid2 = NULL")
     assert figures(opened("overview"))["PnL in total"] == "unknown"
+
+
+def test_a_round_trip_stands_with_its_funding_and_how_it_ended(
+    short: Config, opened: Opened
+) -> None:
+    trip = RoundTripRow(
+        account="demo", instrument=NAME, bot="manual", number=1, mode=Mode.DEMO, long=False,
+        result=TripResult.LIQUIDATED, entered=1_234_000, entry_micro=802_100_000,
+        exited=1_234_000, exit_micro=863_800_000, fee_micro=500_000, funding_micro=-200_000,
+        fills=1, liquidated=1_234_000, opened_ns=1, closed_ns=61 * 10**9, updated_ns=1, seq=1,
+    )  # fmt: skip
+    with writing(short.state_path) as connection:
+        PROJECTED[RoundTripRow].rows.put(connection, "pitboss", [trip], "INSERT")
+    page = opened("positions")
+    (row,) = (
+        one.value.iloc[0]
+        for one in page.dataframe
+        if "side_words" in one.value and "net" in one.value
+    )
+    assert (row["side_words"], row["result"], row["entry"], row["exit"]) == (
+        "SHORT", "liquidated", 65_000, 70_000,
+    )  # fmt: skip
+    assert (row["net"], row["funding"], row["held"]) == (-62.4, -0.2, "61 s")
+    assert figures(page)["Net"] == "\N{MINUS SIGN}62.40 pUSD"
+    assert [word for word in BINARY if word in texts(page) + bodies(page)] == []
 
 
 def test_capital_has_margin_apart_with_the_nearest_liquidation(

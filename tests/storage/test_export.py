@@ -140,6 +140,20 @@ def test_a_closed_bet_says_its_market_in_words_and_what_it_made(
     assert (other["bot"], other["net"]) == ("unknown", "")
 
 
+def test_a_round_trip_says_its_sizes_and_what_it_made(state: Path, exported: Export) -> None:
+    trip = {
+        "engine_id": "e1", "account": "live", "instrument": "polymarket:0xdd", "bot": "maker",
+        "number": 1, "mode": "live", "long": False, "result": "closed", "size": 0,
+        "entered": 2_000_000, "entry_micro": 5_000_000, "exited": 2_000_000,
+        "exit_micro": 4_000_000, "fee_micro": 20_000, "funding_micro": -3_000, "fills": 2,
+        "liquidated": 0, "opened_ns": 5, "closed_ns": 30, "updated_ns": 30, "seq": 1,
+    }  # fmt: skip
+    with closing(connect_writer(state)) as connection:
+        insert(connection, "round_trips", **trip)
+    (row,) = exported(what=Exported.ROUND_TRIPS, mode=Mode.LIVE)
+    assert (row["entered"], row["net"], row["funding"]) == ("2.000000", "0.977000", "-0.003000")
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "@sum(a1)", "-2+3+cmd|' /c calc'!a0", "--1", "\tx"])
 def test_no_cell_of_text_is_a_formula(state: Path, exported: Export, text: str) -> None:
     """A spreadsheet runs what begins like one; numbers stay numbers."""

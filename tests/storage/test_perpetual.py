@@ -168,7 +168,8 @@ def fresh(connection: Connection) -> Any:
         for (table,) in connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN "
             "('positions', 'fills', 'orders', 'cash_moves', 'listings', 'early_news', "
-            "'liquidations', 'funding', 'funding_shares', 'holdings', 'pnl')"
+            "'liquidations', 'funding', 'funding_shares', 'holdings', 'pnl', 'round_trips', "
+            "'round_trips_begun')"
         ).fetchall():
             connection.execute(f"DELETE FROM {table}")
         return Both(connection)

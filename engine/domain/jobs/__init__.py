@@ -34,6 +34,10 @@ class Exported(StrEnum):
     POSITIONS = "positions"
     BETS = "bets"
     """Those that were closed in the period, each with what it made."""
+    ROUND_TRIPS = "round_trips"
+    """Those of perpetuals that were closed in the period, each with what it made."""
+    FUNDING = "funding_shares"
+    """What each owner got or paid for a stamp of a perpetual."""
     REDEMPTIONS = "redemptions"
     CONVERSIONS = "conversions"
     """Cash that became pairs, and pairs that became cash."""
@@ -238,7 +242,9 @@ class ExportJob(JobArguments):
     housekeeping = True
 
     what: Exported = asked(
-        "Rows", "which rows; bets: those closed in the period", default=Exported.FILLS
+        "Rows",
+        "which rows; bets and round trips: those closed in the period",
+        default=Exported.FILLS,
     )
     mode: Mode = asked(
         "Money of the mode", "rows about money: only of this mode", default=Mode.PAPER
