@@ -54,6 +54,11 @@ class Mutant(NamedTuple):
     minutes: float = 1.0
     spot: bool = False
     """Whether its worlds have a spot pair."""
+    perp: bool = False
+    """Whether they have a perpetual."""
+    accounts: int = 2
+    first: int = 1
+    """The first of its seeds."""
 
 
 def _silence_is_refusal(patch: Patch) -> None:
