@@ -16,7 +16,8 @@ from typing import Protocol
 
 from engine.bots.bot import Agenda, AskedCore, Bot, Cell
 from engine.bots.explain import Explanations
-from engine.bots.foreseen import Foreseen, Foresees, KnownBars
+from engine.bots.foreseen import Foreseen, Foresees
+from engine.bots.later_bars import KnownBars
 from engine.bots.signals import Reader
 from engine.bots.slices import IDLE_NS, Put, Slices
 from engine.domain.bots import BotState
@@ -174,30 +175,37 @@ class BarsAhead(AskedCore):
                 if says:
                     self._decide(asked.stayed(asked.instrument.id, self._decisions, now_ns))
 
-    def bars_alike(self, bars: KnownBars, at: int, most: int) -> int:
+    def bars_alike(self, bars: KnownBars, at: int, most: int) -> int | None:
         """Return at how many bars from a place on, at most `most`, nothing else is wanted.
 
-        0 = the next one must be asked about alone, by `bar_stays`.
+        Fewer than `most` = at the one behind them a rule turns. None = what is wanted is not known
+        ahead: the next one must be asked about alone, by `bar_stays`.
         """
         (instrument,) = self._cells
         watched, parts = self.signals.watched_bars(instrument), list[float]()
         if watched is None:
-            return 0
+            return None
         for asked in self._asked:
             part = asked.rule.standing(asked.reader, instrument, asked.position)
             if part is None:
-                return 0
+                return None
             parts.append(part)
         ahead, rules = self._foreseen, [(one.rule, one.bot.reads) for one in self._asked]
         if ahead is None or not ahead.stands(bars, watched, rules):
             ahead = self._foreseen = Foreseen(bars, at, watched, rules)
-        return ahead.alike(at, parts, most) if ahead.turns else 0
+        return ahead.alike(at, parts, most) if ahead.turns else None
 
-    def bars_passed(self, at: int, count: int, end_ns: int) -> None:
-        """Take so many bars from a place on, as `bars_alike` found them; the last ends then."""
+    def bars_passed(self, at: int, count: int, end_ns: int, turn: BarClosed | None = None) -> None:
+        """Take so many bars from a place on, as `bars_alike` found them; the last ends then.
+
+        `turn` = the one behind them, at which another thing is wanted: bars and indicators have it
+        too, and it must be played next.
+        """
         assert self._foreseen is not None
-        self._foreseen.go(at, count)
-        for asked in self._asked:
+        self._foreseen.go(at, count + (turn is not None))
+        if turn is not None:
+            self.signals.went_ahead(turn)
+        for asked in self._asked if count else ():
             asked.seen_ns, asked.due_ns = end_ns, end_ns + asked.bot.strategy.timer_ns
             asked.bot.evaluations += count
             self._decisions += count

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from engine.bots.later_bars import KnownBars
 from engine.bots.signals import FAILS, Watched
-from engine.domain.bars import Bar
 from engine.domain.instruments import Instrument
 from engine.errors import BadInput
 from engine.indicators.columns import (
@@ -24,25 +24,6 @@ from engine.indicators.columns import (
 )
 from engine.indicators.door import BarIndicator
 from engine.strategies.door import ColumnReadings, Reads
-
-
-class KnownBars(Protocol):
-    """Bars that follow one another, known ahead."""
-
-    @property
-    def spec_text(self) -> str:
-        """Which bars they are, as `BarSpec.text`."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def bars(self, first: int, last: int) -> list[Bar]:
-        """Return those from one place on and before another."""
-        ...
-
-    def column(self, name: str, first: int) -> FloatColumn:
-        """Return a field of those from a place on, in the units of their spec."""
-        ...
 
 
 class Foresees(Protocol):
@@ -127,7 +108,7 @@ class Foreseen:
         taken, last = at - self._first, at + count
         for one in self._ahead.values():
             one.go(taken, taken + count)
-        self._series.keep(self._bars.bars(max(at, last - self._series.depth), last))
+        self._series.keep_later(self._bars, at, last)
 
     def column(self, field: str, back: int) -> FloatColumn:
         """Return a field of the bar so many bars before each; not a number = there was none."""

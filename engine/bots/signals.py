@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.bars.sampler import Sampler
+from engine.bots.later_bars import KnownBars, LaterBars
 from engine.caches.views import BookView
 from engine.domain.bars import Bar, BarBasis, BarSpec, BarUnit, bar_spec
 from engine.domain.events import (
@@ -48,21 +49,49 @@ NEVER = 1 << 62
 class Series:
     """The bars of one instrument and spec: the sampler, and the last closed ones."""
 
-    __slots__ = ("bars", "depth", "price_unit", "sampler")
+    __slots__ = ("_bars", "_later", "depth", "price_unit", "sampler")
 
     def __init__(self, sampler: Sampler, bars: list[Bar], price_unit: float) -> None:
         self.sampler = sampler
-        self.bars = bars
+        self._bars = bars
+        self._later: LaterBars | None = None
+        """Those that closed behind them and were not looked at."""
         self.depth = 1
         self.price_unit = price_unit
         """What one unit of its bars' prices is in the currency."""
 
+    @property
+    def bars(self) -> list[Bar]:
+        """The last closed ones, `depth` at least where there are so many."""
+        later = self._later
+        if later is not None:
+            self._later = None
+            self.keep(later.known.bars(max(later.first, later.last - self.depth), later.last))
+        return self._bars
+
     def keep(self, bars: Sequence[Bar]) -> None:
         """Keep bars that closed after those that are kept."""
-        kept = self.bars
+        kept = self._bars if self._later is None else self.bars
         kept += bars
         if len(kept) > 2 * self.depth:
             del kept[: -self.depth]
+
+    def keep_later(self, known: KnownBars, first: int, last: int) -> None:
+        """Keep bars of a file that closed after those; they are made when somebody looks."""
+        later = self._later
+        if later is not None:
+            if later.known is known and later.last == first:
+                first = later.first
+            else:
+                self.bars  # noqa: B018 what is kept so far is made
+        self._later = LaterBars(known, first, last)
+
+    def closed(self, count: int) -> Sequence[Bar]:
+        """Return so many of the last closed ones, the oldest first; fewer where there are not."""
+        later = self._later
+        if later is not None and later.last - later.first >= count > 0:
+            return LaterBars(later.known, later.last - count, later.last)
+        return self.bars[-count:] if count > 0 else []
 
 
 FAILS = (Exception, SystemExit)
@@ -344,6 +373,10 @@ class Signals:
         self._ahead = event, closed
         return closed
 
+    def went_ahead(self, event: BarClosed) -> None:
+        """Learn that bars and indicators have a bar already which is still to be played."""
+        self._ahead = event, [event]
+
     def _on_bar(self, event: BarClosed) -> list[BarClosed]:
         """Take a bar a file tells; longer ones are made of it, shorter ones do not exist."""
         watched = self._watched.get(event.instrument)
@@ -439,7 +472,7 @@ class Signals:
 
     # -- what is read ------------------------------------------------------------------------------
 
-    def bars(self, instrument: InstrumentId, name: str, count: int) -> list[Bar]:
+    def bars(self, instrument: InstrumentId, name: str, count: int) -> Sequence[Bar]:
         """Return the last closed bars, the oldest first; fewer where there are not so many.
 
         Raises BadInput where nothing that is watched declares them.
@@ -448,7 +481,7 @@ class Signals:
         series = None if watched is None else watched.series.get(name)
         if series is None:
             raise BadInput(f"{instrument}: bars {name} are not declared: name them in `reads`")
-        return series.bars[-count:] if count > 0 else []
+        return series.closed(count)
 
     def value(self, instrument: InstrumentId, variant: Variant, now_ns: int) -> float | None:
         """Return a variant's number; None = not known yet. Raises BadInput as `bars` does."""
@@ -495,7 +528,7 @@ class Reader:
         self._named = signals.named(instrument, reads)
         self.now_ns = now_ns
 
-    def bars(self, name: str, count: int) -> list[Bar]:
+    def bars(self, name: str, count: int) -> Sequence[Bar]:
         """Return the last closed bars, as `Readings` says."""
         return self._signals.bars(self._instrument, name, count)
 

@@ -253,21 +253,20 @@ class BarRule:
         """Decide at the close of a bar; in between state again what still stands."""
         key = context.view.instrument.id
         held = self._held.setdefault(key, _Held())
-        last = context.readings.bars(self._bars, 1)
         needed = self._needed
-        closed = len(context.readings.bars(self._bars, needed))
+        bars = context.readings.bars(self._bars, needed)
+        closed = len(bars)
+        last = bars[-1] if closed else None
         wish = None
-        if last and last[-1].end_ns > held.bar_end_ns:
-            wish = self._look(
-                held, last[-1].end_ns, closed, context.readings, context.view.instrument
-            )
+        if last is not None and last.end_ns > held.bar_end_ns:
+            wish = self._look(held, last.end_ns, closed, context.readings, context.view.instrument)
         elif key in self._looked:
             looked_ns, looked = self._looked.pop(key)
             wish = looked if looked_ns == now_ns else None
         warm = Gate("warm", closed >= needed, float(closed), float(needed))
-        if not last or not warm.passed:
+        if last is None or not warm.passed:
             return self._decided(context, now_ns, outcome="warm", gates=(warm,))
-        close = last[-1].close / self._per_increment
+        close = last.close / self._per_increment
         changed = (
             wish is not None and wish.part is not None and self._want(context, held, wish, close)
         )

@@ -200,10 +200,17 @@ class Stretch:
         """Return a bar as a whole, by its place."""
         known = self._made.get(at)
         if known is None:
-            before = self._columns[4][at - 1] if at else self._before
-            bar = self.bars(at, at + 1)[0]
-            known = self._made[at] = MadeBar(self.laws, bar, before or bar.volume)
+            opened, high, low, close, volume = self._columns
+            start_ns, traded = self.start_ns + at * self.step_ns, volume[at]
+            prices = opened[at], high[at], low[at], close[at]
+            bar = Bar(start_ns, start_ns + self.step_ns, *prices, traded, 1 if traded else 0)
+            before = volume[at - 1] if at else self._before
+            known = self._made[at] = MadeBar(self.laws, bar, before or traded)
         return known
+
+    def bar(self, at: int) -> Bar:
+        """Return the bar of a place."""
+        return self.made(at).bar
 
     def bars(self, first: int, last: int) -> list[Bar]:
         """Return the bars from one place on and before another."""

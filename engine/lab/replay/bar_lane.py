@@ -31,7 +31,7 @@ class TakenBars(NamedTuple):
     bars: int
     """How many were taken."""
     left: Sequence[tuple[int, Event]]
-    """What of them must be played."""
+    """What must be played of the last of them; empty = it passed as those before it."""
 
 
 class BarLane:
@@ -68,8 +68,8 @@ class BarLane:
                 self._driver.run_until(made.first_trade_ns - 1)
                 if not self._enters(made):
                     return TakenBars(1, made.rest())
-        if not self._says and (count := self._take_alike(stretch, at, until_ns)):
-            return TakenBars(count, ())
+        if not self._says and (taken := self._take_alike(stretch, at, until_ns)) is not None:
+            return taken
         return TakenBars(1, self._take_one(stretch, at))
 
     def _take_one(self, stretch: Stretch, at: int) -> Sequence[tuple[int, Event]]:
@@ -89,22 +89,31 @@ class BarLane:
         self.leave(closes=True)
         return ((end_ns, closed),)
 
-    def _take_alike(self, stretch: Stretch, at: int, until_ns: int) -> int:
-        """Take the bars that end by then and before any rule turns; say how many.
+    def _take_alike(self, stretch: Stretch, at: int, until_ns: int) -> TakenBars | None:
+        """Take the bars that end by then and before any rule turns, and the one at which one does.
 
-        0 = the next one must be taken alone.
+        None = the next one must be taken alone.
         """
-        count = stretch.shown_before(min(self._until_ns, until_ns + 1), at)
-        if count <= 0:
-            return 0
-        count = self._core.bars_alike(stretch, at, count)
+        most = stretch.shown_before(min(self._until_ns, until_ns + 1), at)
+        if most <= 0:
+            return None
+        count = self._core.bars_alike(stretch, at, most)
+        if count is None:
+            return None
+        if count < most and (not self._holds or self._marks(stretch, at, count + 1)):
+            made = stretch.made(at + count)
+            self._core.bars_passed(at, count, made.bar.start_ns, made.closed)
+            self._last = stretch, at + count
+            self.leave(closes=True)
+            return TakenBars(count + 1, ((made.bar.end_ns, made.closed),))
         while count and self._holds and not self._marks(stretch, at, count):
             count //= 2
-        if count:
-            last = at + count - 1
-            self._core.bars_passed(at, count, stretch.end_of(last))
-            self._last = stretch, last
-        return count
+        if not count:
+            return None
+        last = at + count - 1
+        self._core.bars_passed(at, count, stretch.end_of(last))
+        self._last = stretch, last
+        return TakenBars(count, ())
 
     def _marks(self, stretch: Stretch, at: int, count: int) -> bool:
         """Take the marks of so many bars; False = equity may trip a stop among them."""

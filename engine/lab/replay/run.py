@@ -253,12 +253,12 @@ class Replay:
                 if not self._says:
                     until_ns = self._sampled_until_ns(stretch, end_ns)
                 taken, left = lane.take(stretch, at, until_ns)
-                if left:
-                    self.feed(left)
-                elif taken > 1:
-                    self._sample_bars(stretch, at, taken)
-                elif end_ns >= self._sample_ns:
+                passed = taken - bool(left)
+                if passed > 1 or (passed and left):
+                    self._sample_bars(stretch, at, passed)
+                elif passed and end_ns >= self._sample_ns:
                     self._sample(end_ns, lane.equity_micro)
+                self.feed(left)
                 at += taken
 
     def _sampled_until_ns(self, stretch: Stretch, end_ns: int) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -224,6 +225,22 @@ def test_bars_before_a_cross_pass_without_their_rule_being_asked(
     result, _ = run(path, ("sma_cross",), "1m", BarMarket(), FillModel.REALISTIC, says=False)
     assert result.fills > 4
     assert len(asked) < 0.6 * result.evaluations
+
+
+def test_a_bar_at_which_a_rule_is_known_to_turn_is_played_without_asking_it_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, asked = written(tmp_path / "b.csv", 1), list[int]()
+    one = SmaCross.stays
+
+    def counted(self: SmaCross, *given: Any) -> bool:
+        asked.append(1)
+        return one(self, *given)
+
+    monkeypatch.setattr(SmaCross, "stays", counted)
+    result, _ = run(path, ("sma_cross",), "1m", BarMarket(), FillModel.REALISTIC, says=False)
+    assert result.orders > 4
+    assert len(asked) < result.orders
 
 
 def test_orders_that_rest_meet_every_snapshot_and_trade(
