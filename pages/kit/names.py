@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.domain.legs import Leg
 from engine.domain.money import written
-from engine.domain.products import quoted_in_cents
+from engine.domain.products import funded, quoted_in_cents
 from engine.errors import PitbossError
 from pages.kit.data import engine_id, fresh
 from pages.kit.words import NOTHING, clock
@@ -103,3 +103,14 @@ def price_raw(raw: int, row: Row) -> str:
 
 def size_raw(raw: int, row: Row) -> str:
     return size(shown(raw, row["size_decimals"]), raw)
+
+
+def held(instrument: str, first: int, second: int, row: Row) -> str:
+    """Return what is held of an instrument, in increments of its legs, by its product's words.
+
+    `12 YES, 5 NO`, `0.015 BTC`, `SHORT 0.015 BTC`; `row` says what it is counted in.
+    """
+    if cents(row) or row["listed_kind"] is None:
+        return f"{size_raw(first, row)} YES, {size_raw(second, row)} NO"
+    side = ("SHORT " if first < 0 else "LONG ") if funded(row["listed_kind"]) else ""
+    return f"{side}{size_raw(abs(first) if side else first, row)} {base(instrument)}"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from html import escape
 
-from pages.kit import panels
+from engine.errors import PitbossError
+from pages.kit import names, panels
+from pages.kit.data import ask, engine_id
 from pages.kit.names import market
 from pages.kit.words import NOTHING, count, moment, utc
 from storage.commands import AccountProof, Receipt
+from storage.views import Row
+from storage.views.frame import listings_of
 
 
 def html(receipt: Receipt) -> str:
@@ -33,9 +37,11 @@ def html(receipt: Receipt) -> str:
 
 
 def _account(one: AccountProof) -> str:
+    inventory = one.inventory or ()
+    terms = _terms([name for name, _, _ in inventory])
     held = ", ".join(
-        f"{market(name)}: {yes / 1e6:,.2f} YES, {no / 1e6:,.2f} NO"
-        for name, yes, no in one.inventory or ()
+        f"{market(name)}: {names.held(name, first, second, terms.get(name, names.UNLISTED))}"
+        for name, first, second in inventory
     )
     refused = "; ".join(f"order {number}: {text}" for number, text in one.not_cancelled)
     facts = (
@@ -51,3 +57,11 @@ def _account(one: AccountProof) -> str:
     )
     title = f"<h4>{escape(one.account)}, {escape(one.mode.upper())}</h4>"
     return title + panels.facts_html(facts, "pb-tight")
+
+
+def _terms(instruments: list[str]) -> dict[str, Row]:
+    """Return what instruments are counted in; nothing where the state cannot be read."""
+    try:
+        return ask(listings_of, engine_id(), tuple(instruments))
+    except PitbossError:
+        return {}  # a receipt is drawn whatever else fails: sizes stand in increments then

@@ -24,6 +24,8 @@ from engine.domain.instruments import (
     is_bid,
 )
 from engine.domain.intents import Urgency
+from engine.domain.money import MICRO
+from engine.domain.products.backing import worst_after
 from engine.domain.telemetry import BookTop
 from engine.errors import BadInput
 from pages.kit import commands, guard, names, panels
@@ -35,6 +37,8 @@ from pages.kit.words import micro
 from storage import views
 from storage.live import SUBJECTS_MAX, books, listed, watched_by
 from storage.views import Row
+from storage.views import money as money_views
+from storage.views.drill_down import orders_behind
 from storage.views.frame import AccountSeen, open_markets, snapshot
 from storage.views.money import held_by_owner, limit_use
 
@@ -102,9 +106,9 @@ def order_form(account: str, market: str, mode: Mode, *, over: str = "") -> None
         )
     elif asked is not None:
         uses = ask(limit_use, engine_id(), account=account)
-        commands.ask_first(
-            question(asked, instrument, mode, then=after(asked, instrument, book, uses))
-        )
+        beside = _beside(asked, instrument, mode)
+        then = after(asked, instrument, book, uses, beside)
+        commands.ask_first(question(asked, instrument, mode, then=then))
 
 
 def _over(account: str, market: str, markets: list[str]) -> str:
@@ -254,7 +258,11 @@ def question(
     exact = literal(f"{instrument.price_text(asked.price)} {instrument.currency}")
     takes = asked.urgency is not Urgency.REST
     fee = instrument.taker_fee_micro(asked.price, asked.size) if takes else 0
-    if asked.side is Side.BUY:
+    if instrument.product.signed:
+        value = instrument.opening_micro(asked.price, asked.size, post_only=not takes)
+        amount = "Nothing is paid for it or brought by it: what it closes realises its gain, and "
+        amount += f"what it opens takes margin, up to {micro(value, instrument.currency)}"
+    elif asked.side is Side.BUY:
         value = instrument.cost_micro(asked.price, asked.size) + fee
         amount = f"It may cost up to {micro(value, instrument.currency)}"
     else:
@@ -291,10 +299,18 @@ def fee_max_micro(asked: PlaceManual, instrument: Instrument) -> int:
 
 
 def after(
-    asked: PlaceManual, instrument: Instrument, book: BookTop | None, uses: Sequence[Row]
+    asked: PlaceManual,
+    instrument: Instrument,
+    book: BookTop | None,
+    uses: Sequence[Row],
+    beside: tuple[int, int] | None = None,
 ) -> list[str]:
-    """Say what of an order the book would fill, what stays over, and what could be lost then."""
-    return [_residual(asked, instrument, book), _exposure(asked, instrument, uses)]
+    """Say what of an order the book would fill, what stays over, and what could be lost then.
+
+    `beside` = cost of the position and loss of live orders of its side, in micro-units, of what is
+    held long or short; None = not known.
+    """
+    return [_residual(asked, instrument, book), _exposure(asked, instrument, uses, beside)]
 
 
 def there(asked: PlaceManual, instrument: Instrument, book: BookTop) -> int:
@@ -324,21 +340,54 @@ def _residual(asked: PlaceManual, instrument: Instrument, book: BookTop | None) 
     return f"Residual: {rest} are dropped, {fits} are available by the latest book."
 
 
-def _exposure(asked: PlaceManual, instrument: Instrument, uses: Sequence[Row]) -> str:
-    """Return the worst-case loss in the market after the order, by what risk reported last."""
+def _beside(asked: PlaceManual, instrument: Instrument, mode: Mode) -> tuple[int, int] | None:
+    """Return what `after` takes of an account's position and its live orders of the same side."""
+    if not instrument.product.signed:
+        return None
+    only = {"account": asked.account, "instrument": instrument.id}
+    held = ask(money_views.held, engine_id(), mode=mode, **only)
+    orders = ask(orders_behind, engine_id(), mode=mode, open_only=True, **only)
+    live = sum(
+        _loss_micro(
+            instrument,
+            row["price_raw"],
+            row["size_raw"] - row["filled_raw"],
+            takes=not row["post_only"],
+        )
+        for row in orders
+        if row["side"] == asked.side
+    )
+    return sum(int(row["cost"] * MICRO) for row in held), live
+
+
+def _loss_micro(instrument: Instrument, price: int, size: int, *, takes: bool) -> int:
+    """Return what an order can lose once it fills, its fee included."""
+    fee = instrument.taker_fee_micro(price, size) if takes else 0
+    return instrument.cost_micro(price, size) + fee
+
+
+def _exposure(
+    asked: PlaceManual,
+    instrument: Instrument,
+    uses: Sequence[Row],
+    beside: tuple[int, int] | None,
+) -> str:
+    """Return the worst-case loss in the market after the order, by what risk reported last.
+
+    A sale is of what is held and adds nothing, but where it may open a short.
+    """
     limits = [row for row in uses if row["name"] == "exposure_instrument_max"]
     mine = next((row for row in limits if row["subject"] == instrument.id), None)
     if mine is None and len(limits) >= SUBJECTS_MAX:
         return "Exposure after: unknown, as risk reports only its largest markets."
     now = mine["used"] if mine else 0
-    more = 0
-    if asked.side is Side.BUY:
-        more = instrument.cost_micro(asked.price, asked.size)
-        if asked.urgency is not Urgency.REST:
-            more += instrument.taker_fee_micro(asked.price, asked.size)
-    words = (
-        f"Exposure after: worst-case loss here {micro(now + more, instrument.currency)} at most, "
-    )
+    worst = now
+    if asked.side is Side.BUY or instrument.product.signed:
+        takes = asked.urgency is not Urgency.REST
+        worst += _loss_micro(instrument, asked.price, asked.size, takes=takes)
+    if beside is not None:
+        worst = worst_after(now, *beside, worst - now, asked.side)
+    words = f"Exposure after: worst-case loss here {micro(worst, instrument.currency)} at most, "
     words += f"now {micro(now)}"
     limit = mine or next(iter(limits), None)
     return words + (f", limit {micro(limit['limit_value'])}." if limit else ".")

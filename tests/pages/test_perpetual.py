@@ -10,25 +10,32 @@ from msgspec.structs import replace
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
+from engine.domain.commands import PlaceManual
+from engine.domain.decisions import Unit
+from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg, Mode, Side
 from engine.domain.products.funding import RateType
 from engine.domain.telemetry import BookTop, Capital, LockedMoney, MarginSeen
-from engine.venues.demo.profiles import PERPETUAL
-from engine.venues.demo.spot import perpetual_instrument
+from engine.venues.demo.profiles import PERPETUAL, SPOT
+from engine.venues.demo.spot import perpetual_instrument, spot_instrument
+from pages.shared import receipt as receipts
+from pages.shared import ticket
+from storage.commands import AccountProof, Receipt
 from storage.database import writing
 from storage.live import (
     HoldingSeen,
+    LimitUse,
     put_account_report,
     put_books,
     put_holdings,
     put_instrument,
+    put_limit_use,
 )
 from storage.projected import PROJECTED
 from storage.projected.listings import ListingRow
 from storage.projected.positions import FundingShareRow, PositionRow
 from storage.projected.round_trips import RoundTripRow, TripResult
 from tests.pages.seen import bodies, figures
-from tests.pages.test_asking import desk, texts
+from tests.pages.test_asking import desk, press, texts, words
 from tests.pages.test_capital import shown
 
 __all__ = ["desk"]
@@ -181,6 +188,85 @@ def test_a_round_trip_stands_with_its_funding_and_how_it_ended(
     assert (row["net"], row["funding"], row["held"]) == (-62.4, -0.2, "61 s")
     assert figures(page)["Net"] == "\N{MINUS SIGN}62.40 pUSD"
     assert [word for word in BINARY if word in texts(page) + bodies(page)] == []
+
+
+def by_hand(side: Side, size: int, price: int = 6_500_000) -> PlaceManual:
+    return PlaceManual(
+        account=AccountId("demo"), instrument=NAME, leg=Leg.BASE, side=side, price=price, size=size
+    )
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "live", "worst"),
+    [
+        (Side.SELL, 1_234_000, 0, "1,604.20"),  # as much again
+        (Side.SELL, 1_234_000, 10_000_000, "1,614.20"),
+        (Side.BUY, 1_234_000, 0, "802.10"),  # it closes
+        (Side.BUY, 2_468_000, 0, "802.10"),  # through flat, to the same size
+        (Side.BUY, 3_702_000, 0, "1,604.20"),
+    ],
+)
+def test_the_exposure_after_an_order_counts_a_short_and_what_closes_it(
+    side: Side, size: int, live: int, worst: str
+) -> None:
+    use = {
+        "name": "exposure_instrument_max", "subject": NAME, "used": 802_100_000 + live,
+        "limit_value": 9 * 10**9,
+    }  # fmt: skip
+    said = ticket.after(by_hand(side, size), PERP, None, [use], (-802_100_000, live))[1]
+    assert f"worst-case loss here {worst} pUSD at most" in said
+
+
+def test_a_sale_of_a_perpetual_is_asked_with_what_a_short_can_lose(
+    short: Config, opened: Opened
+) -> None:
+    use = LimitUse(
+        name="exposure_instrument_max", subject=NAME, used=802_100_000, limit_value=2 * 10**9,
+        unit=Unit.MICRO,
+    )  # fmt: skip
+    with writing(short.state_path) as connection:
+        put_limit_use(
+            connection, "pitboss", account="demo", mode=Mode.DEMO, currency="pUSD", uses=[use],
+            now_ns=time.time_ns(),
+        )  # fmt: skip
+    page = opened("market", instrument=NAME)
+    field = {one.label.partition(",")[0]: one for one in page.text_input}
+    field["Price"].set_value("65000")
+    field["Size"].set_value("0.01")
+    next(one for one in page.segmented_control if one.label == "Side").set_value(Side.SELL)
+    press(page, "Show what will happen")
+    asked = words(page)
+    assert "SELL 0.01 BTC at 65,000" in asked
+    assert "what it opens takes margin, up to 65.00 pUSD" in asked
+    assert "worst-case loss here 1,452.10 pUSD at most, now 802.10, limit 2,000.00." in asked
+    assert [word for word in BINARY if word in asked] == []
+
+
+def test_a_receipt_says_what_remains_in_each_products_words(short: Config, opened: Opened) -> None:
+    pair, binary = spot_instrument(SPOT), InstrumentId("demo:comet-1")
+    with writing(short.state_path) as connection:
+        put_instrument(connection, "pitboss", pair, 1)
+        put_instrument(
+            connection, "pitboss",
+            Instrument(
+                id=binary, kind=Kind.BINARY, currency="pUSD", price_decimals=4, size_decimals=6,
+                tick=100, lot=10_000,
+            ), 1,
+        )  # fmt: skip
+    proof = AccountProof(
+        account="demo", mode=Mode.DEMO, open_at_latch=0, cancelled=0, not_cancelled=(),
+        in_flight_waited_ms=0.0, listings=2, unknown=0, live=0, foreign=(),
+        inventory=((NAME, -1_234_000, 0), (pair.id, 500_000, 0), (binary, 3_000_000, 1_500_000)),
+        missing=(),
+    )  # fmt: skip
+    receipt = Receipt(
+        id="k", who="ann", reason="x", latched_ns=1, first_cancel_ns=None, reported_ns=2,
+        proven=True, accounts=(proof,),
+    )  # fmt: skip
+    drawn = receipts.html(receipt)
+    assert "SHORT 0.01234 BTC" in drawn
+    assert "BTC-pUSD: 0.005 BTC" in drawn
+    assert "comet-1: 3 YES, 1.50 NO" in drawn
 
 
 def test_capital_has_margin_apart_with_the_nearest_liquidation(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from msgspec import UNSET
 
 from engine.domain.instruments import Instrument
+from engine.domain.legs import Side
 from engine.domain.products.margin import Measure, liquidation_price, maintenance, unrealised
 from engine.domain.products.position import SignedPosition
 
@@ -76,6 +77,17 @@ def liquidated_at(of: Instrument, held: SignedPosition, cash: int, others: Besid
         others_pnl=others.gains,
         fee_ppm=_fee_ppm(of),
     )
+
+
+def worst_after(now: int, cost: int, live: int, order: int, side: Side) -> int:
+    """Return what a position held long or short can lose with one more order, in micro-units.
+
+    A long loses its cost where the price falls to nothing, a short as much where it doubles
+    (`engine.domain.products.perpetual`): an order that closes adds nothing to what could be lost
+    `now`. `live` = what live orders of its side, and `order` = what it itself can lose, fees
+    included.
+    """
+    return max(now, (cost if side is Side.BUY else -cost) + live + order)
 
 
 def is_cross(of: Instrument) -> bool:
