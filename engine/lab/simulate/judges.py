@@ -20,6 +20,7 @@ from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.perpetual_judges import judge_perpetuals, opened_micro
+from engine.lab.simulate.venue_side import CURRENCY
 from engine.lab.simulate.venue_truth import Speak
 from engine.live.commands.kill import KillScope
 from engine.risk.gate import DAY_NS
@@ -409,6 +410,10 @@ class MemoryRows(Rows):
     def mode(self, account: str) -> Mode:
         del account
         return Mode.DEMO
+
+    def currency(self, account: str) -> str:
+        del account
+        return CURRENCY
 
     def find(self, kind: type[Any], *key: str | int) -> Any:
         """Return the row with this key, None where there is none."""
