@@ -70,10 +70,11 @@ _FILLS = (
 )
 _MARKOUTS = (
     "SELECT m.mode, m.account, m.bot, m.horizon_ms, count(m.markout_micro) AS known, "
-    "avg(m.markout_micro) AS mean, count(*) - count(m.markout_micro) AS unknown FROM fills f "
+    "m.leg = 'base' AS in_bps, avg(iif(m.leg = 'base', 10000.0 * m.markout_micro / m.price_micro, "
+    "m.markout_micro)) AS mean, count(*) - count(m.markout_micro) AS unknown FROM fills f "
     "JOIN markouts m ON m.engine_id = f.engine_id AND m.account = f.account AND m.fill = f.id "
     "WHERE f.engine_id = ? AND f.at_ns >= ? AND f.at_ns < ? "
-    "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, m.horizon_ms = 0, 4"
+    "GROUP BY 1, 2, 3, 4, 6 ORDER BY 1, 2, 3, 6, m.horizon_ms = 0, 4"
 )
 _GAPS = (
     "SELECT feed, count(*) AS gaps, sum(min(coalesce(until_ns, ?3), ?3) - max(since_ns, ?2)) AS "
@@ -360,7 +361,7 @@ class Figures:
                 "at resolution"
                 if row["horizon_ms"] == AT_RESOLUTION
                 else f"{row['horizon_ms'] / 1_000:g} s",
-                NONE if row["mean"] is None else f"{row['mean'] / 10_000:+.2f}¢",
+                _markout(row["mean"], in_bps=row["in_bps"]),
                 f"{row['known']:,}",
                 f"{row['unknown']:,}",
             )
@@ -368,10 +369,11 @@ class Figures:
         )
         return ReportSection(
             title="Markouts of the span's fills",
-            columns=("Mode", "Account", "Owner", "After", "Mean per share", "Known", "Not known"),
+            columns=("Mode", "Account", "Owner", "After", "Mean", "Known", "Not known"),
             rows=rows,
             words=4,
-            note="Not known: not due yet, or the book had no mid. Never zero.",
+            note="Mean: cents per share, of pairs and perpetuals basis points (bp) of the fill's "
+            "price. Not known: not due yet, or the book had no mid. Never zero.",
         )
 
     def _rewards(self) -> ReportSection:
@@ -558,6 +560,14 @@ def _money(micro: int) -> str:
 
 def _gain(micro: int) -> str:
     return f"{Decimal(micro).scaleb(-6):+,.2f}".replace("-", MINUS)
+
+
+def _markout(mean: float | None, *, in_bps: bool) -> str:
+    """Return a mean markout: ¢ per share, or of what has no shares basis points of the price."""
+    if mean is None:
+        return NONE
+    text = f"{mean:+.2f} bp" if in_bps else f"{mean / 10_000:+.2f}¢"
+    return text.replace("-", MINUS)
 
 
 def _setting(whole: Mapping[str, object], path: str) -> str:

@@ -63,8 +63,8 @@ WORDS = {
 }
 HELP = "How the price moved after the fills, from our side of the trade."
 MEANING = (
-    "After = the mid's move after a fill, + in our favour, in cents per share or, of a pair, in "
-    "basis points (bp) of the fill's price · unknown = the book "
+    "After = the mid's move after a fill, + in our favour, in cents per share or, of a pair or a "
+    "perpetual, in basis points (bp) of the fill's price, whatever its size · unknown = the book "
     "was not proven, had one side or was closed at that moment · not followed = no engine ran · "
     "not kept = removed under the disk budget (still counted in the averages), or never followed"
 )
@@ -118,8 +118,8 @@ def show(mode: Mode, bot: str | None = None) -> None:
         return
     st.html(table(rows, mode))
     panels.note(
-        "Mean markout in cents per share, of pairs in basis points (bp) of the fill's price, + in "
-        "our favour, ± its standard error, over n fills; "
+        "Mean markout in cents per share, of pairs and perpetuals in basis points (bp) of the "
+        "fill's price, + in our favour, ± its standard error, over n fills; "
         f"unknown ones are counted separately and left out of the mean · {mode.upper()} only"
     )
 
@@ -138,9 +138,9 @@ def table(rows: Sequence[BotMarkout], mode: Mode) -> str:
 
 
 def _line(key: tuple[str, str, str, bool], found: Mapping[int, BotMarkout], where: str) -> str:
-    account, bot, liquidity, pairs = key
+    account, bot, liquidity, in_bps = key
     cells = "".join(_cell(found.get(ms), where) for ms in LABELS)
-    who = f"{panels.anchor(bot, where)} {escape(liquidity)}{', pairs' * pairs}, {escape(account)}"
+    who = f"{panels.anchor(bot, where)} {escape(liquidity)}{', in bp' * in_bps}, {escape(account)}"
     return f"<tr><th>{who}</th>{cells}</tr>"
 
 

@@ -24,6 +24,7 @@ from pages.shared.ticket import price_of, size_of
 from storage import views
 from storage.live import listed
 from storage.views import Row
+from storage.views.margins import LONG, SHORT
 from storage.views.money import held_by_owner
 
 SLOT = "transfer"
@@ -56,13 +57,22 @@ def show(mode: Mode) -> None:
 @guard.part("Holdings by owner")
 def _held(mode: Mode) -> None:
     found = ask(held_by_owner, engine_id(), mode=mode)
-    rows = [{**row, "leg": names.leg(row["leg"], row["instrument"])} for row in found]
+    rows = [_shown(row) for row in found]
     if not rows:
         return
     st.subheader("Held by owner")
     table(rows, OWNED, key="held_by_owner")
     say_cut(rows)
     panels.note(f"{mode.upper()} · by the fills and transfers of each owner. {ROUNDED}")
+
+
+def _shown(row: Row) -> Row:
+    """Return a holding with its leg in words; nothing was paid for what is held long or short."""
+    leg = names.leg(row["leg"], row["instrument"])
+    if not row["signed"]:
+        return {**row, "leg": leg}
+    size, side = row["size"], LONG if row["size"] > 0 else SHORT
+    return {**row, "leg": f"{side} {leg}", "size": abs(size), "cost": None, "value": None}
 
 
 # -- The transfer ----------------------------------------------------------------------------------
@@ -107,26 +117,30 @@ def _transfer(mode: Mode) -> None:
     except BadInput as error:
         st.error(f"{literal(error)}. Nothing was sent.")
         return
-    commands.ask_first(question(asked, instrument, mode))
+    short = bool(row["signed"]) and row["size"] < 0
+    commands.ask_first(question(asked, instrument, mode, short=short))
 
 
 def _words(row: Row) -> str:
-    free = f"{names.size(row['free'])} {names.leg(row['leg'], row['instrument'])}"
+    free = f"{names.size(row['free'])} {_shown(row)['leg']}"
     return f"{row['bot']}: {free} of {names.market(row['instrument'])} at {row['account']}"
 
 
-def question(asked: TransferHolding, instrument: Instrument, mode: Mode) -> commands.Confirmation:
+def question(
+    asked: TransferHolding, instrument: Instrument, mode: Mode, *, short: bool = False
+) -> commands.Confirmation:
     """Say what exactly a transfer does to both owners, and in which mode."""
+    given, taken = ("a purchase", "a sale") if short else ("a sale", "a purchase")
     price = names.price(instrument.price_decimal(asked.price), in_cents=instrument.product.in_cents)
     worth = micro(instrument.proceeds_micro(asked.price, asked.size), instrument.currency)
     words = (
         f"**{literal(instrument.size_text(asked.size))} "
-        f"{literal(names.leg(asked.leg, instrument.id))}** of "
+        f"{literal(names.leg(asked.leg, instrument.id))}{' short' * short}** of "
         f"**{literal(names.market(instrument.id))}** ({literal(instrument.id)}) go from "
         f"**{literal(asked.from_owner)}** to **{literal(asked.to_owner)}** at {literal(price)}, "
         f"{literal(worth)} in all, at account **{literal(asked.account)}**. "
         f"{commands.MONEY[mode]}.\n\nNo order is placed and the account's money stays as it is: "
-        "the one counts a sale at this price, the other a purchase."
+        f"the one counts {given} at this price, the other {taken}."
     )
     return commands.Confirmation(
         command=asked,

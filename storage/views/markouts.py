@@ -29,7 +29,7 @@ FillKey = tuple[str, str]
 class MarkoutShown(msgspec.Struct, frozen=True):
     """One markout: `cents` per share, None where `state` says why it is not known.
 
-    A pair's is in basis points of the fill's price instead.
+    A pair's, and a perpetual's, is in basis points of the fill's price instead.
     """
 
     state: str
@@ -40,7 +40,7 @@ class MarkoutShown(msgspec.Struct, frozen=True):
 class BotMarkout(msgspec.Struct, frozen=True, kw_only=True):
     """One horizon of a bot's maker or taker fills. In cents per share, signed from our side.
 
-    `in_bps` = of pairs: the two figures are basis points of the fills' prices.
+    `in_bps` = of pairs and perpetuals: the two figures are basis points of the fills' prices.
     """
 
     account: str

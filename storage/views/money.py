@@ -124,18 +124,20 @@ def held_by_owner(
     """Return what each owner holds of each leg of open markets in one mode, `ROWS_MAX`.
 
     The largest cost first; of one account and instrument where they are named. `size` holds what is
-    pending, `free` is settled and in no working sell. `value` at the last two-sided mid, rounded
-    down; None where there never was one.
+    pending and is below 0 of a short; `free` is settled and in no working order that closes it, of
+    a short too. `value` at the last two-sided mid, rounded down; None where there never was one.
     """
     only = {name: one for name, one in (("account", account), ("instrument", instrument)) if one}
     found = query(
         connection,
         "SELECT t.account, t.instrument, t.bot, t.leg, t.cost_micro, a.currency, "  # noqa: S608 our own words
         "i.kind, i.price_decimals, i.size_decimals, t.settled + t.pending AS size, "
-        "t.settled - coalesce((SELECT sum(o.size - o.filled) FROM orders o "
+        f"{_SIGNED} AS signed, iif({_SIGNED}, abs(t.settled), t.settled) - "
+        "coalesce((SELECT sum(o.size - o.filled) FROM orders o "
         "WHERE o.engine_id = t.engine_id AND o.account = t.account AND "
         "o.instrument = t.instrument AND o.bot = t.bot AND "
-        f"o.leg = t.leg AND o.side = 'sell' AND NOT o.{ENDED}), 0) AS free, "
+        f"o.leg = t.leg AND o.side = iif({_SIGNED} AND t.settled < 0, 'buy', 'sell') "
+        f"AND NOT o.{ENDED}), 0) AS free, "
         f"CASE WHEN h.mid2 IS NULL THEN NULL ELSE {_MARKED} END AS value_micro "
         f"FROM positions t {LISTED} "
         "LEFT JOIN accounts a ON a.engine_id = t.engine_id AND a.account = t.account "
@@ -144,7 +146,7 @@ def held_by_owner(
         "AND h.instrument = t.instrument WHERE t.engine_id = ? AND t.mode = ? "
         "AND t.settled + t.pending != 0 AND l.payout_yes_micro IS NULL"
         + "".join(f" AND t.{name} = ?" for name in only)
-        + " ORDER BY t.cost_micro DESC, t.account, t.instrument, t.bot, t.leg LIMIT ?",
+        + " ORDER BY abs(t.cost_micro) DESC, t.account, t.instrument, t.bot, t.leg LIMIT ?",
         (engine_id, mode, *only.values(), ROWS_MAX),
     )
     for row in found:

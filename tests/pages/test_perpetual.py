@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from msgspec.structs import replace
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
-from engine.domain.commands import PlaceManual
+from engine.domain.commands import MANUAL, PlaceManual
+from engine.domain.commands.trading import TransferHolding
 from engine.domain.decisions import Unit
-from engine.domain.instruments import AccountId, Instrument, InstrumentId, Kind, Leg, Mode, Side
+from engine.domain.instruments import (
+    AccountId,
+    BotId,
+    Instrument,
+    InstrumentId,
+    Kind,
+    Leg,
+    Mode,
+    Side,
+)
+from engine.domain.orders import OrderState, OrderType
 from engine.domain.products.funding import RateType
 from engine.domain.telemetry import BookTop, Capital, LockedMoney, MarginSeen
 from engine.venues.demo.profiles import PERPETUAL, SPOT
 from engine.venues.demo.spot import perpetual_instrument, spot_instrument
+from pages.shared import owners, ticket
 from pages.shared import receipt as receipts
-from pages.shared import ticket
 from storage.commands import AccountProof, Receipt
 from storage.database import writing
 from storage.live import (
@@ -32,8 +44,10 @@ from storage.live import (
 )
 from storage.projected import PROJECTED
 from storage.projected.listings import ListingRow
+from storage.projected.orders import OrderRow
 from storage.projected.positions import FundingShareRow, PositionRow
 from storage.projected.round_trips import RoundTripRow, TripResult
+from storage.views.money import held_by_owner
 from tests.pages.seen import bodies, figures
 from tests.pages.test_asking import desk, press, texts, words
 from tests.pages.test_capital import shown
@@ -267,6 +281,32 @@ def test_a_receipt_says_what_remains_in_each_products_words(short: Config, opene
     assert "SHORT 0.01234 BTC" in drawn
     assert "BTC-pUSD: 0.005 BTC" in drawn
     assert "comet-1: 3 YES, 1.50 NO" in drawn
+
+
+def test_a_short_is_free_to_be_transferred_but_what_an_order_closes(
+    short: Config, opened: Opened
+) -> None:
+    closes = OrderRow(
+        account="demo", id=1, bot="manual", mode=Mode.DEMO, instrument=NAME, leg=Leg.BASE,
+        side=Side.BUY, price=6_000_000, size=1_000_000, filled=766_000, type=OrderType.GTC,
+        post_only=True, expires_ns=None, created_ns=1, state=OrderState.PARTIAL, updated_ns=1,
+        seq=1,
+    )  # fmt: skip
+    with writing(short.state_path) as connection:
+        PROJECTED[OrderRow].rows.put(connection, "pitboss", [closes], "INSERT")
+        (row,) = held_by_owner(connection, "pitboss", mode=Mode.DEMO)
+    assert (row["size"], row["free"]) == (Decimal("-0.01234"), Decimal("0.01"))
+    table = next(one.value for one in opened("positions").dataframe if "free" in one.value)
+    shown_row = table.iloc[0]
+    assert (shown_row["leg"], shown_row["size"]) == ("SHORT BTC", 0.01234)
+    assert shown_row.isna()["cost"]
+    asked = TransferHolding(
+        account=AccountId("demo"), instrument=NAME, leg=Leg.BASE, size=500_000, price=6_400_000,
+        from_owner=MANUAL, to_owner=BotId("maker"),
+    )  # fmt: skip
+    said = owners.question(asked, PERP, Mode.DEMO, short=True).words
+    assert "**0.005 BTC short** of" in said
+    assert "the one counts a purchase at this price, the other a sale" in said
 
 
 def test_capital_has_margin_apart_with_the_nearest_liquidation(

@@ -166,6 +166,30 @@ def test_figures_are_those_of_the_span_alone_and_sum_up(desk: sqlite3.Connection
     )
 
 
+def test_markouts_of_what_has_no_shares_are_basis_points_beside_cents(
+    desk: sqlite3.Connection,
+) -> None:
+    with transaction(desk):
+        for number, leg, price, moved in ((1, "base", 65_000, 65), (2, "yes", 1, -0.0123)):
+            put(
+                desk, "fills", account="demo", id=str(number), mode="demo", order_id=1,
+                bot="maker", instrument="demo:p", leg=leg, side="buy", price=1, size=1,
+                value_micro=1, fee_micro=0, liquidity="maker", state="confirmed", source="taped",
+                fee_size=0, fee_worth_micro=0, at_ns=DAY, updated_ns=DAY, seq=1,
+            )  # fmt: skip
+            put(
+                desk, "markouts", account="demo", fill=str(number), horizon_ms=300, mode="demo",
+                bot="maker", instrument="demo:p", liquidity="maker", leg=leg, sign=1,
+                price_micro=price * 1_000_000, due_ns=None, state="known",
+                markout_micro=round(moved * 1_000_000),
+            )  # fmt: skip
+    found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW)
+    assert [row[3:] for row in rows(found, "Markouts")] == [
+        ("0.3 s", "\N{MINUS SIGN}1.23¢", "1", "0"),
+        ("0.3 s", "+10.00 bp", "1", "0"),
+    ]
+
+
 def test_what_the_next_day_brings_and_what_changed_in_the_settings(
     desk: sqlite3.Connection,
 ) -> None:

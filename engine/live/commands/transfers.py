@@ -27,6 +27,7 @@ def transfer(engine: Engine, given: TransferHolding, who: str) -> Done:
         )
     if why := _refusal(engine, executor, terms, given):
         raise BadInput(why)
+    short = executor.ledger.owned(terms.id, given.from_owner).leg(given.leg).settled < 0
     runner.report(
         HoldingTransferred(
             account=given.account,
@@ -41,7 +42,8 @@ def transfer(engine: Engine, given: TransferHolding, who: str) -> Done:
     )
     runner.settle(engine.clock.now_ns())
     return Done(
-        f"{terms.size_text(given.size)}{traded(given.leg)} of {given.instrument} went from "
+        f"{terms.size_text(given.size)}{traded(given.leg)}{' short' * short} of "
+        f"{given.instrument} went from "
         f"{given.from_owner} to {given.to_owner} at {terms.price_words(given.price)}"
     )
 
@@ -60,7 +62,8 @@ def _refusal(engine: Engine, executor: Executor, terms: Instrument, given: Trans
             f"{terms.price_words(given.price)} is no price: it must be {terms.product.range_text}"
         )
     own = executor.ledger.owned(terms.id, giver).leg(given.leg)
-    free = own.settled - own.reserved
+    held = abs(own.settled) if terms.product.signed else own.settled
+    free = held - own.reserved
     if not 0 < given.size <= free:
         return (
             f"{terms.size_text(free)}{traded(given.leg)} of {giver} are settled and free, "

@@ -34,6 +34,8 @@ from engine.live.accounts import Accounts
 from engine.live.commands import orders
 from engine.live.main import chosen
 from engine.runtime.market_hub import wants_of
+from engine.venues.demo.profiles import PERPETUAL
+from engine.venues.demo.spot import perpetual_instrument
 from storage.commands import CommandState, LeftCommand, MarkKind, StandingMark, mark, marks
 from storage.database import Table
 from storage.projected.listings import ListingRow
@@ -343,6 +345,24 @@ async def test_a_transfer_gives_a_bot_what_a_person_bought(tmp_path: Path) -> No
         assert ledger.owned(ONE.id, MANUAL).position == 15 * SHARE
         assert desk.position == 20 * SHARE
         ledger.check()
+
+
+async def test_a_short_is_transferred_as_far_as_no_order_closes_it(tmp_path: Path) -> None:
+    async with HandDesk(tmp_path, room=0) as desk:
+        runner, perpetual = desk.engine.runners[DEMO], perpetual_instrument(PERPETUAL)
+        runner.market((InstrumentListed(instrument=perpetual),), desk.engine.clock.now_ns())
+        ledger = runner.core.executor.ledger
+        ledger.move_cash(10**10)
+        ledger.take_in(perpetual.id, Leg.BASE, -500_000, -325_000_000, MANUAL)
+        asked = given(instrument=perpetual.id, leg=Leg.BASE, size=200_000, price=6_400_000)
+        said = await desk.asked(asked)
+        assert "0.002 short of demo:BTC-PERP went from manual to maker at 64000" in said.answer
+        sizes = {owner: one.position for owner, one in ledger.holders(perpetual.id).items()}
+        assert sizes == {MANUAL: -300_000, "maker": -200_000}
+        assert ledger.state.owners[MANUAL].realised_micro == 2_000_000
+        ledger.check()
+        said = await desk.asked(msgspec.structs.replace(asked, size=300_001))
+        assert "0.003 of manual are settled and free, 0.00300001 were to go" in said.answer
 
 
 @pytest.mark.parametrize(
