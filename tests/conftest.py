@@ -53,11 +53,18 @@ settings.load_profile("fixed")
 
 
 @pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """A command that ran in a test logs to that test's stream, which is closed after it."""
-    before = structlog.get_config()
+def _process_as_before() -> Iterator[None]:
+    """A command that ran in a test logs to that test's stream, which is closed after it.
+
+    An engine that ran in it tuned the process for its loop: tests after it would take longer.
+    """
+    before, collects, switches = structlog.get_config(), gc.get_threshold(), sys.getswitchinterval()
     yield
     structlog.configure(**before)
+    if gc.get_threshold() != collects:
+        gc.set_threshold(*collects)
+    if sys.getswitchinterval() != switches:
+        sys.setswitchinterval(switches)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, ClassVar, NamedTuple
 
 from engine.clock import Clock
 from engine.errors import StorageError
@@ -155,6 +155,10 @@ class Mark:
         os.pwrite(self.fileno(), bytes(MARK_BYTES), 0)
         self._seen = os.lseek(self.fileno(), 0, os.SEEK_SET)
 
+    def close(self) -> None:
+        """Give the file back: the C library must not write there any more."""
+        self._file.close()
+
 
 def latch_after_death(run_folder: Path, kill_path: Path, now_ns: int) -> str:
     """Set the latch where the engine before us died with a KILL unseen, or may have.
@@ -232,6 +236,9 @@ class KillWatch:
     Marks of an earlier life are forgotten: call `latch_after_death` before.
     """
 
+    newest: ClassVar[KillWatch | None] = None
+    """Who is given the signal of this process: no one else's thread has anything to look for."""
+
     def __init__(
         self,
         path: Path,
@@ -270,6 +277,7 @@ class KillWatch:
             self._report(f"a KILL by signal does not outlive this process: {why}")
         # One thread of Python alone is given the signal, or one that is older than the block.
         faulthandler.register(signal.SIGUSR1, file=self._signalled, all_threads=False)
+        KillWatch.newest = self
         threading.Thread(target=self._look, name="kill", daemon=True).start()
 
     def _receive_signal(self) -> None:
@@ -294,13 +302,15 @@ class KillWatch:
 
     def _look(self) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
-        while True:
+        while KillWatch.newest is self:
             if self._signalled.written():
                 self._receive_signal()
             if not self._over.is_set():
                 self._look_around()
                 self._look_at_loop()
             threading.Event().wait(LOOK_S)
+        self._signalled.close()
+        self.hung_mark.close()
 
     def _look_at_loop(self) -> None:
         """End a process whose loop hangs without a KILL; keep the timer of the C library wound."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.clock import WallClock
 from engine.domain.commands import MANUAL
 from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.orders import OrderId
 from engine.executor.fills import Holding, LegHolding
-from engine.live.kill import HUNG, Mark, latch_after_death, rewind_hang_timer
+from engine.live.kill import HUNG, KillWatch, Mark, latch_after_death, rewind_hang_timer
 from engine.live.proof import CancelProof, ProofRun
 from storage.latch import read_latch, set_latch
 from tests.live.programs import LONG_S
@@ -290,6 +292,24 @@ def test_latch_set_by_hand_counts_like_the_signal(tmp_path: Path) -> None:
     (tmp_path / "KILL").touch()
     out, _ = program.communicate(timeout=LONG_S)
     assert (program.returncode, out) == (0, "taken \n")
+
+
+def test_a_newer_watch_ends_the_thread_of_the_one_before(tmp_path: Path) -> None:
+    """The signal goes to the newest alone: an older one would look for nothing, for ever."""
+
+    def begun() -> threading.Thread:
+        before = set(threading.enumerate())
+        KillWatch(
+            tmp_path / "KILL", marks=tmp_path, clock=WallClock(),
+            take=lambda _: None, orphaned=lambda: None, hung=lambda _: None,
+        )  # fmt: skip
+        (thread,) = set(threading.enumerate()) - before
+        return thread
+
+    older, newer = begun(), begun()
+    older.join(LONG_S)
+    assert not older.is_alive()
+    assert newer.is_alive()
 
 
 class Venue:
