@@ -199,6 +199,10 @@ class Bot:
         """Let its strategy look at all of its instruments at the account it joins."""
         self.others = BotMarkets(self, views, executor, signals)
 
+    def renew(self, strategy: Strategy, learned: bytes) -> None:
+        """Go on with another object of its strategy, which knows `learned`."""
+        self.strategy, self.kept = strategy, learned
+
     def keep(self, state: object) -> None:
         """Keep what its strategy gave as its state. Raises BadInput where that is no bytes."""
         if not isinstance(state, bytes):

@@ -97,9 +97,13 @@ class BotAdded(Input, frozen=True, tag=6):
 
 
 class BotReattached(Input, frozen=True, tag=7):
-    """A bot receives again after an error."""
+    """A bot receives again after an error, with a new strategy that knows `learned`.
+
+    Older tapes have None: there the strategy that failed went on.
+    """
 
     bot: BotId
+    learned: bytes | None = None
 
 
 class BotRemoved(Input, frozen=True, tag=8):

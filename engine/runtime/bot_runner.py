@@ -107,7 +107,9 @@ class BotRunner:
         self.retreat_ns = 0
         if failed:
             self.bot.cells.clear()
-            self.runner.core.receive(BotReattached(self.bot.account, self.bot.name), now_ns)
+            learned = renew(self.bot, self.bot.kept)
+            given = BotReattached(self.bot.account, self.bot.name, learned)
+            self.runner.core.receive(given, now_ns)
 
     def pause(self, now_ns: int, *, by_kill: bool = False) -> None:
         """Withdraw its intents; it is PAUSED when nothing of it is open any more."""
@@ -282,6 +284,23 @@ def bot_of(settings: BotSettings, account: AccountId) -> Bot:
         given=settings.model_dump_json().encode(),
         sizing=settings.sizing,
     )
+
+
+def renew(bot: Bot, learned: bytes) -> bytes:
+    """Give a bot that failed a new strategy, as a start of the engine would; return what it knows.
+
+    What failed may hold half of a change, or all the memory there is. What was kept and cannot be
+    read is left out, as at a start.
+    """
+    settings = BotSettings.model_validate_json(bot.given)
+    strategy = bot_of(settings, bot.account).strategy
+    try:
+        if learned:
+            strategy.restore(learned)
+    except FAILS:
+        strategy, learned = bot_of(settings, bot.account).strategy, b""
+    bot.renew(strategy, learned)
+    return learned
 
 
 def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:

@@ -23,6 +23,7 @@ from engine.bots.bot import Bot, TurnOverdue
 from engine.bots.core import AccountCore
 from engine.clock import Clock
 from engine.plugins import PACKAGE
+from engine.runtime.bot_runner import renew
 from storage.quarantine import quarantine
 
 POLL_S = 0.1
@@ -129,8 +130,10 @@ class TurnWatch:
                     self._on_loop(partial(self._stop, core, bot, error))
 
     def _stop(self, core: AccountCore, bot: Bot, error: MemoryError) -> None:
-        """Stop a bot, on the loop's thread."""
+        """Stop a bot and drop what its strategy holds, on the loop's thread."""
         core.fail(bot, error, self._clock.now_ns())
+        with suppress(Exception):  # a plug-in's strategy that cannot be made twice keeps the memory
+            renew(bot, bot.kept)
 
 
 def held_by(thing: object, most: int) -> int:

@@ -50,6 +50,7 @@ class Desk:
         self.cache = self
         self.views: dict[Any, Any] = {}
         self.intents: list[Target] = []
+        self.given: list[Any] = []
 
     def set_target(self, target: Target, _now_ns: int) -> None:
         self.intents.append(target)
@@ -62,6 +63,7 @@ class Desk:
 
     def receive(self, given: object, _now_ns: int) -> None:
         self.seated += isinstance(given, BotReattached)
+        self.given.append(given)
 
     def attach(self, _bot: object, _now_ns: int) -> None:
         self.seated += 1
@@ -95,6 +97,28 @@ def test_a_pair_moves_or_raises(
 
 def desk_of(bot_runner: BotRunner) -> Any:
     return bot_runner.runner.core
+
+
+def test_a_start_after_an_error_has_a_new_strategy_that_knows_what_was_kept(
+    bot_runner: BotRunner,
+) -> None:
+    bot, desk = bot_runner.bot, desk_of(bot_runner)
+    bot.kept = learned = bot.strategy.state()
+    failed = bot.strategy
+    bot.state, bot.error = S.ERROR, "ValueError: half of a change"
+    bot_runner.start(1)
+    assert bot.strategy is not failed
+    assert type(bot.strategy) is type(failed)
+    assert (desk.given[-1].learned, bot.kept, bot.strategy.state()) == (learned, learned, learned)
+
+
+def test_a_start_after_an_error_leaves_out_what_cannot_be_read(bot_runner: BotRunner) -> None:
+    bot = bot_runner.bot
+    fresh = bot.strategy.state()
+    bot.kept, bot.state = b"[", S.ERROR
+    bot_runner.start(1)
+    assert (bot.kept, bot.strategy.state()) == (b"", fresh)
+    assert desk_of(bot_runner).given[-1].learned == b""
 
 
 def test_bot_runs_when_its_account_is_reconciled(bot_runner: BotRunner) -> None:

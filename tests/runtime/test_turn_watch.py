@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from engine.bots.bot import TurnOverdue
 from engine.clock import WallClock
 from engine.domain.bots import BotState
 from engine.domain.instruments import InstrumentId
+from engine.domain.settings import BotSettings
 from engine.runtime.turn_watch import HARD_LOOKS, TurnWatch, held_by
 from storage.quarantine import quarantine, quarantined, release
 from tests.bots.conftest import make_bot, make_script, make_stage
@@ -151,6 +154,22 @@ def test_a_plugin_that_holds_too_much_stops_alone(
     assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
     assert "MemoryError" in bad.error
     assert held_by([bytes(1_000)] * 5, 10_000) < 2_000, "one object is counted once"
+
+
+def test_what_a_plugin_held_is_free_again(
+    pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, bad, _ = pair
+    settings = BotSettings(name="bad", strategy="market_maker", account="demo", capital=100.0)
+    bad.given = settings.model_dump_json().encode()
+    held = bad.strategy.kept = frozenset([bytes(2_000_000)])
+    gone = weakref.ref(held)
+    del held
+    monkeypatch.setattr(type(bad.strategy), "__module__", "plugins.leaky.strategies.leaky")
+    made(stage, tmp_path, bytes_max=1_000_000).weigh()
+    assert bad.state is BotState.ERROR
+    gc.collect()
+    assert gone() is None
 
 
 def test_no_except_exception_of_a_strategy_catches_it() -> None:

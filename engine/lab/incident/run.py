@@ -51,7 +51,7 @@ from engine.lab.incident.past import (
 from engine.lab.incident.picture import Picture
 from engine.log import iso
 from engine.risk.exposure import ExposureBook, share_total
-from engine.runtime.bot_runner import bot_of
+from engine.runtime.bot_runner import bot_of, renew
 from engine.runtime.recovery import ENGINE_WIDE, code_digest, executor_of, rebuild
 from engine.runtime.tape import LINGER_S
 from storage.database import connect_reader
@@ -250,6 +250,8 @@ class IncidentReplay:
         """Give a core what it was given then; the journal has the effects it asked for."""
         if type(one) is given.BotReattached:
             self._bots[one.bot].cells.clear()
+            if one.learned is not None:
+                renew(self._bots[one.bot], one.learned)
         self._asks(one.account, self.desks[one.account].receive(one, now_ns), now_ns)
 
     def _asks(self, account: AccountId, effects: list[Effect], now_ns: int) -> None:
