@@ -84,7 +84,8 @@ class QueryRedemptions(AccountEffect, frozen=True, kw_only=True):
 class WalletEffect(AccountEffect, frozen=True, kw_only=True):
     """An operation of the account's wallet: the journal has it before anything is sent.
 
-    `operation` is its name for good.
+    `operation` is its name for good: the time of asking in ms since 1970, UTC, or one more than the
+    last one where that is higher.
     """
 
     operation: int

@@ -54,10 +54,10 @@ LISTED_WITHIN_NS = 60_000 * MS
 
 _RANK = {None: 0, OperationState.SUBMITTED: 1, OperationState.MINED: 2, OperationState.CONFIRMED: 3}
 _TITLES = {
-    RedeemTokens: "redeem",
+    RedeemTokens: "redemption",
     MergePairs: "merge",
     SplitCash: "split",
-    ApproveTrading: "approve",
+    ApproveTrading: "approval",
 }
 Conversion = MergePairs | SplitCash
 
@@ -105,7 +105,7 @@ class WalletOperation(msgspec.Struct, kw_only=True):
     def title(self) -> str:
         """Return what it does, for people."""
         about = f" of {self.instrument}" if self.instrument else ""
-        return f"{_TITLES[type(self.effect)]} {self.effect.operation}{about}"
+        return f"{_TITLES[type(self.effect)]}{about}"
 
 
 class WalletState(msgspec.Struct, kw_only=True):
@@ -227,7 +227,7 @@ class WalletOperations:
 
     def _intents(self, now_ns: int) -> Iterator[AnyWalletEffect]:
         """Give what the settings have the account do by itself, redemptions first."""
-        ledger, number = self._table.ledger, self.state.last + 1
+        ledger, number = self._table.ledger, self._next_number(now_ns)
         account, least = self._table.account, self._redeem_above
         for instrument, holding in ledger.redeemable.items():
             worth = holding.redeemable_micro
@@ -249,6 +249,13 @@ class WalletOperations:
                         amount_micro=amount,
                         owner=owner,
                     )
+
+    def _next_number(self, now_ns: int) -> int:
+        """Return a number that no operation had: the time in ms, above every number known.
+
+        A home put back to an earlier copy may lack the last operations, and nothing tells it so.
+        """
+        return max(self.state.last + 1, now_ns // MS)
 
     def _may(self, kind: type, instrument: InstrumentId, now_ns: int) -> bool:
         """Say whether the account may do something by itself: not where a KILL holds it."""
@@ -286,7 +293,7 @@ class WalletOperations:
     def by_hand(self, asked: AnyWalletEffect, now_ns: int) -> None:
         """Do what a person asks for, if it can be; it is given the next number."""
         if not self.refusal(asked, now_ns):
-            self._ask(msgspec.structs.replace(asked, operation=self.state.last + 1), now_ns)
+            self._ask(msgspec.structs.replace(asked, operation=self._next_number(now_ns)), now_ns)
 
     def refusal(self, asked: AnyWalletEffect, now_ns: int) -> str:
         """Return why the wallet cannot do something now, in words; empty = it can."""

@@ -299,7 +299,8 @@ def winning(**settings: Any) -> Rig:
 
 def redeemed(state: OperationState) -> Rig:
     rig = winning()
-    rig.feed(OperationMoved(account=ACCOUNT, operation=1, state=state))
+    number = rig.executor.wallet.state.last
+    rig.feed(OperationMoved(account=ACCOUNT, operation=number, state=state))
     for _ in range(20):
         rig.wait(61)
         rig.feed(RedemptionsListed(account=ACCOUNT, since_ns=0, redemptions=()))
@@ -309,8 +310,9 @@ def redeemed(state: OperationState) -> Rig:
 def silent_operation() -> Rig:
     rig = winning()
     name = OperationName(identity="0xabc", nonce=4)
-    rig.feed(OperationNamed(account=ACCOUNT, operation=1, name=name))
-    rig.feed(OperationUnanswered(account=ACCOUNT, operation=1, reason="silence"))
+    number = rig.executor.wallet.state.last
+    rig.feed(OperationNamed(account=ACCOUNT, operation=number, name=name))
+    rig.feed(OperationUnanswered(account=ACCOUNT, operation=number, reason="silence"))
     return rig
 
 

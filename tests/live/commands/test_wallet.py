@@ -120,7 +120,8 @@ async def test_a_split_and_a_merge_are_answered_with_what_moved(tmp_path: Path) 
         assert (said.state, "4.00 pUSD" in said.answer) == (CommandState.DONE, True)
         assert desk.executor.ledger.cash_free_micro == cash
         split, merge = desk.venue.asked
-        assert (split.size, merge.size, merge.operation) == (4 * SHARE, 4 * SHARE, 2)
+        assert (split.size, merge.size) == (4 * SHARE, 4 * SHARE)
+        assert merge.operation > split.operation
         desk.executor.ledger.check()
 
 
@@ -142,7 +143,7 @@ async def test_a_redemption_is_answered_when_it_is_paid(tmp_path: Path) -> None:
 async def test_an_approval_moves_nothing_and_is_done_when_it_is_confirmed(tmp_path: Path) -> None:
     async with WalletDesk(tmp_path) as desk:
         said = await desk.asked(Approve(account=DEMO))
-        assert (said.state, "approve 1 is confirmed" in said.answer) == (CommandState.DONE, True)
+        assert (said.state, "approval is confirmed" in said.answer) == (CommandState.DONE, True)
         assert isinstance(desk.venue.asked[0], ApproveTrading)
 
 

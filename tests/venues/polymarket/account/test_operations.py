@@ -48,10 +48,10 @@ async def test_what_leaves_is_on_record_by_its_name_before() -> None:
     async with wallet_desk() as desk:
         market = by_slug(desk.served, RAIN)
         await desk.learn(market)
-        assert by_hand(desk, SplitCash, pairs=30) == 1
+        number = by_hand(desk, SplitCash, pairs=30)
         await desk.run(25)
 
-        events = [one for one, _ in desk.journal if getattr(one, "operation", 0) == 1]
+        events = [one for one, _ in desk.journal if getattr(one, "operation", 0) == number]
         assert [type(one) for one in events[:3]] == [SplitCash, OperationNamed, OperationMoved]
         (named,) = [one for one, _ in desk.journal if isinstance(one, OperationNamed)]
         assert (named.name.nonce, re.match("0x[0-9a-f]{64}$", named.name.identity)) != (0, None)
@@ -159,10 +159,10 @@ async def test_a_name_that_was_lost_gives_nothing_back_before_the_chain_must_hav
         by_hand(desk, SplitCash, pairs=30)
         await desk.run(25)
         desk.dies = step
-        by_hand(desk, MergePairs, pairs=10)
+        number = by_hand(desk, MergePairs, pairs=10)
         while not desk.engine_run.dead:
             await desk.engine_run.turn()
-        lost = [one for one in desk.journal if getattr(one[0], "operation", 0) == 2]
+        lost = [one for one in desk.journal if getattr(one[0], "operation", 0) == number]
         desk.journal[:] = [one for one in desk.journal if one not in lost[1:]]
         desk.venue._operations._begun.clear()  # another process goes on
         sent = submitted(desk)
