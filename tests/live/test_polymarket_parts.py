@@ -20,7 +20,7 @@ from engine.domain.events import BookReplaced, CashKind, InstrumentListed, Latch
 from engine.domain.instruments import AccountId, Instrument, Leg, Mode, Side
 from engine.domain.settings import AccountSettings
 from engine.executor.manual import ManualRefused
-from engine.runtime.credentials import Credential, Keys
+from engine.runtime.credentials import Credential, Keys, LockedKey
 from engine.runtime.recovery import executor_of
 from engine.runtime.venue_plugin import AccountOpening
 from engine.venues.polymarket.account import heartbeat
@@ -71,17 +71,24 @@ def config_of(served: Served, home: Path) -> Config:
     return load(given | {"PITBOSS_HOME": str(home)}, venues=url_keys)
 
 
-@contextlib.asynccontextmanager
-async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
-    """An account that is open, funded, recovered and beating, with one market."""
-    engine = AccountServices(folder)
-    settings = AccountSettings(name=NAME, venue="polymarket", mode=Mode.LIVE)
+def keys_of(*, locked: bool = False) -> Keys:
+    """The account's key, at hand or in a vault that is locked."""
     kept = Unlock(
         account=NAME, wallet=wallet(signer(1), 0).lower(), doctor_ns=1, phrase_ns=1, who="t"
     )
     given = credentials()
+    if locked:
+        there = {NAME: LockedKey("polymarket", given.wallet)}
+        return Keys("polymarket", LIVE.credential_fields, locked=there, unlocks={NAME: kept})
     found = Credential("polymarket", given.wallet, {"private_key": given.private_key()})
-    keys = Keys("polymarket", LIVE.credential_fields, found={NAME: found}, unlocks={NAME: kept})
+    return Keys("polymarket", LIVE.credential_fields, found={NAME: found}, unlocks={NAME: kept})
+
+
+@contextlib.asynccontextmanager
+async def begun(served: Served, folder: Path, keys: Keys) -> AsyncIterator[Account]:
+    """An account that has begun to open."""
+    engine = AccountServices(folder)
+    settings = AccountSettings(name=NAME, venue="polymarket", mode=Mode.LIVE)
     opener = AccountOpening(PLUGIN.setup(config_of(served, folder)), LIVE, keys)
     assert opener.refusal(settings) == ""
     executor, _ = executor_of(settings, 1)
@@ -99,7 +106,6 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
     account = Account(engine, served, runner)
     show(account, instrument_of(by_slug(served, RAIN)))
     try:
-        await account.until(lambda: executor.healthy, "it may place")
         yield account
     finally:
         for task in tasks:
@@ -108,6 +114,14 @@ async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
         await runner.close()
         await runner.door.close()
         engine.recorder.close()
+
+
+@contextlib.asynccontextmanager
+async def living(served: Served, folder: Path) -> AsyncIterator[Account]:
+    """An account that is open, funded, recovered and beating, with one market."""
+    async with begun(served, folder, keys_of()) as account:
+        await account.until(lambda: account.runner.core.executor.healthy, "it may place")
+        yield account
 
 
 def show(account: Account, instrument: Instrument) -> None:
