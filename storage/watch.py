@@ -29,6 +29,8 @@ from storage.database import (
 )
 
 NAME = "watch.db"
+LOCK = "watch.lock"
+"""In the `run` folder: held by the one watch of a home, which touches it at each turn."""
 NEVER_NS = 2**62
 """Later than any time: nothing is to be looked at again."""
 

@@ -194,7 +194,7 @@ def _test(args: argparse.Namespace, config: Config) -> int:
     file = read_channels(config.home)
     if file is None or args.name not in file.entries:
         raise BadInput(f"there is no channel {short(args.name)}")
-    if held(config.run_folder / "watch.lock"):
+    if held(config.run_folder / watch.LOCK):
         error = _asked_of_the_watch(args.name, config)
     else:
         with reading(config.state_path) as connection:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from engine.domain.effects import CancelScope, alarm
@@ -24,6 +24,8 @@ from storage.equity_identity import EquityCheck, LedgerSide, judge, put_check
 from storage.files import said_bytes
 from storage.live import put_engine
 from storage.phases import RECOVERY, STOPPED, STOPPING
+from storage.supervisor import socket_in
+from storage.watch import LOCK
 
 TICK_S = 0.02
 STOP_S = 25.0
@@ -336,6 +338,44 @@ class StandstillWatch:
                 why = "; ".join(executor.reasons)
                 text = f"nothing could be placed for {STANDSTILL_NS // S} s: {why}"
                 self._engine.alert(alarm(STANDSTILL, text, account=account), now_ns)
+
+
+ABSENT = "watch_absent"
+ABSENT_NS = 60 * S
+"""How long a desk may be without a look of its watch: supervisor starts it again in seconds."""
+
+
+class AbsenceWatch:
+    """Tells once that no watch looks at this desk: until one is back nothing is sent away.
+
+    The watch tells of a killed engine, the engine of a watch that never came, or came no more. An
+    engine that runs without a supervisor has none.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._folder = engine.config.run_folder
+        self._look_ns = 0
+        self._told = False
+
+    def watch(self, now_ns: int) -> None:
+        """Look at the time of the file that the watch touches at each of its turns."""
+        if now_ns < self._look_ns:
+            return
+        self._look_ns = now_ns + LOOK_EVERY_NS
+        engine = self._engine
+        if not socket_in(self._folder).exists():
+            return
+        wall_ns, looked_ns = engine.wall_ns(), 0
+        with suppress(OSError):
+            looked_ns = (self._folder / LOCK).stat().st_mtime_ns
+        absent_ns = wall_ns - max(looked_ns, engine.started_ns)
+        if absent_ns < ABSENT_NS:
+            self._told = False
+        elif not self._told:
+            self._told = True
+            text = f"no watch has looked at this desk for {ABSENT_NS // S} s: nothing is sent away"
+            engine.alert(alarm(ABSENT, text), now_ns)
 
 
 # -- free space: an early alert, and nothing new is asked for before the disk is full --------------

@@ -34,7 +34,15 @@ from engine.live.engine import Engine
 from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_after_death, loop_closes, loop_ends, refuse_restored
 from engine.live.kill_bare import Everything, end_bare, error_text, everything, kill_requested
-from engine.live.lifecycle import DiskWatch, StandstillWatch, Streams, TruthWatch, close, trade
+from engine.live.lifecycle import (
+    AbsenceWatch,
+    DiskWatch,
+    StandstillWatch,
+    Streams,
+    TruthWatch,
+    close,
+    trade,
+)
 from engine.live.reopen import attach_bots, pause_all
 from engine.live.venues import Venues, venues_of
 from engine.locks import locked
@@ -163,6 +171,7 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
     engine = open_engine(config, clock, start, to_prove=to_prove)
     engine.watchers.append(DiskWatch(engine, (config.home, config.state_path.parent)).watch)
     engine.watchers.append(StandstillWatch(engine).watch)
+    engine.watchers.append(AbsenceWatch(engine).watch)
     try:
         streams = opened(engine, start, found, past, to_prove=to_prove)
         gc.collect()

@@ -20,9 +20,9 @@ from engine.locks import locked
 from engine.watch.desk import SECOND_NS, DeskPlace
 from engine.watch.program import Watch, say
 from engine.watch.sender import ChildSender
+from storage.watch import LOCK
 
 TURN_S = 1.0
-LOCK = "watch.lock"
 LAST_WORDS_S = 60.0
 """How long a watch whose supervisor is gone goes on to tell it."""
 

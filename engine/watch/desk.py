@@ -8,6 +8,7 @@ import sqlite3
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -180,6 +181,49 @@ def _why(path: Path, error: StorageError) -> Unreadable:
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Unreadable(kind="state_locked", text=str(error))
     return Unreadable(kind="state_unreadable", text=str(error))
+
+
+# -- The watch before this one ---------------------------------------------------------------------
+
+UNNOTED_NS = 5 * SECOND_NS
+"""How much later than its last note a watch ends that was stopped, or killed after it had looked;
+supervisor tells whole seconds."""
+
+
+class Forerunner:
+    """How the watch before this one ended. Times are ns UTC, 0 = never.
+
+    Its own log says so of one that looked. One that was killed before that left nothing there: that
+    a program of its name has ended is supervisor's word.
+
+    `looked_ns` and `stopped_ns` are what stands in the log: its last look, and when it was stopped;
+    `began_ns` is when this watch began.
+    """
+
+    def __init__(self, *, looked_ns: int, stopped_ns: int, began_ns: int) -> None:
+        self._noted_ns = max(looked_ns, stopped_ns)
+        self._began_ns = began_ns
+        self._ended_ns = 0 if stopped_ns else looked_ns
+        """Since when none ran, where that was no stop."""
+        self._said = "it ended without a stop"
+        self._asked = bool(self._ended_ns)
+
+    def look(self, own: ProgramStatus | None) -> None:
+        """Take supervisor's word for this program, once it is there: an end without a note."""
+        if self._asked or own is None or own.pid != os.getpid():
+            return
+        self._asked, ended_ns = True, own.stop_s * SECOND_NS
+        if ended_ns > self._noted_ns + UNNOTED_NS:
+            self._ended_ns, self._said = ended_ns, "it ended before its first look"
+
+    def trouble(self) -> Iterator[Trouble]:
+        """Give the end, if it was no stop; the same at each call."""
+        if not self._ended_ns:
+            return
+        since = datetime.fromtimestamp(self._ended_ns // SECOND_NS, UTC)
+        away_s = max(0, self._began_ns - self._ended_ns) // SECOND_NS
+        text = f"{self._said}; none ran from {since:%Y-%m-%d %H:%M:%S} UTC for {away_s:,} s"
+        yield Trouble(kind="watch_restarted", subject=f"{EVENT}{self._ended_ns}", text=text)
 
 
 # -- Processes and locks ---------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from engine.domain.alerts import Severity, described
 from engine.errors import StorageError
 from engine.watch.channels import channels
 from engine.watch.conditions import Condition, StateSeen, conditions
-from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Trouble, state
+from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Forerunner, Trouble, state
 from engine.watch.dispatch import (
     Dispatch,
     KnownAlerts,
@@ -212,15 +212,15 @@ class Watch:
         self._found: dict[str, tuple[Trouble, ...]] = {}
         self._forgot_ns = 0
         self._log = DeliveryLog(place.home / log.NAME, now_ns)
-        self._meta, self._away = self._log.run(self._restored)
+        self._meta, self._forerunner = self._log.run(self._restored)
         self._settings = SettingsReader(self._meta.get(SETTINGS), place.port)
         self._dispatch = Dispatch(place.home, place.state, sends, self._meta.get(PING))
 
-    def _restored(self, connection: sqlite3.Connection) -> tuple[dict[str, str], str]:
-        """Return what a former watch remembered, and since when there was none.
+    def _restored(self, connection: sqlite3.Connection) -> tuple[dict[str, str], Forerunner]:
+        """Return what a former watch remembered, and how it ended.
 
         A watch that was stopped leaves a mark; one that was killed does not, however soon the next
-        one began.
+        one began. The mark stands until this one has looked.
         """
         log.interrupted(connection, self._began_ns)
         text = log.meta(connection, MEMORY)
@@ -229,11 +229,12 @@ class Watch:
             if (found := log.meta(connection, name)) is not None:
                 kept[name] = found
         beat, stopped = log.meta(connection, BEAT), log.meta(connection, STOPPED)
-        at_ns = msgspec.json.decode(beat, type=Beat).at_ns if beat else self._began_ns
-        log.put_meta(connection, STOPPED, "")
         log.put_meta(connection, KINDS, json.dumps(kinds_as_rows()))
-        away = "" if stopped or beat is None else str(at_ns)
-        return kept, away
+        return kept, Forerunner(
+            looked_ns=msgspec.json.decode(beat, type=Beat).at_ns if beat else 0,
+            stopped_ns=int(stopped or 0),
+            began_ns=self._began_ns,
+        )
 
     # -- One turn ----------------------------------------------------------------------------------
 
@@ -248,6 +249,7 @@ class Watch:
             orphaned=self._parent_gone(),
         )
         desk.refresh()
+        self._forerunner.look(desk.program("watch"))
         self._dispatch.read()
         known = known_alerts(self._log.connection, now_ns)
         rows = self._look(desk, known, now_ns)
@@ -315,6 +317,7 @@ class Watch:
         )
         kept = {name: text for name, text in self._meta.items() if name not in (SETTINGS, PING)}
         rows = {
+            STOPPED: "",
             BEAT: msgspec.json.encode(beat).decode(),
             PING: msgspec.json.encode(self._dispatch.ping).decode(),
             SETTINGS: self._settings.kept(),
@@ -390,14 +393,7 @@ class Watch:
             yield Trouble(kind="watch_log", text=self._log.error)
         if self._settings.error:
             yield Trouble(kind="alert_settings", text=self._settings.error)
-        if self._away:
-            since = datetime.fromtimestamp(int(self._away) // SECOND_NS, UTC)
-            away_s = max(0, self._began_ns - int(self._away)) // SECOND_NS
-            text = (
-                f"it ended without a stop; none ran from {since:%Y-%m-%d %H:%M:%S} UTC for "
-                f"{away_s:,} s"
-            )
-            yield Trouble(kind="watch_restarted", subject=f"{EVENT}{self._away}", text=text)
+        yield from self._forerunner.trouble()
 
     @contextmanager
     def _state(self, desk: Desk) -> Iterator[tuple[sqlite3.Connection | None, str]]:

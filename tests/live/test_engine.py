@@ -25,7 +25,13 @@ from engine.domain.events import (
 from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument
 from engine.errors import StorageError
-from engine.live.lifecycle import LOOK_EVERY_NS, STANDSTILL_NS, DiskWatch, StandstillWatch
+from engine.live.lifecycle import (
+    LOOK_EVERY_NS,
+    STANDSTILL_NS,
+    AbsenceWatch,
+    DiskWatch,
+    StandstillWatch,
+)
 from engine.live.reopen import attach_bots, pause_all
 from engine.runtime import services
 from engine.runtime.bot_runner import BotSnapshot, apply_record
@@ -195,6 +201,38 @@ def test_an_account_under_a_kill_or_a_stop_is_told_of_by_that_alone() -> None:
     for now_ns in (3 * STANDSTILL_NS, 5 * STANDSTILL_NS):
         watch.watch(now_ns)
     assert desk.alerts == []
+
+
+def test_a_desk_no_watch_looks_at_is_told_once_until_one_is_back(tmp_path: Path) -> None:
+    desk = Ticking()
+    engine: Any = desk.engine
+    run = tmp_path / "run"
+    run.mkdir()
+    engine.config = SimpleNamespace(run_folder=run)
+    start_ns = engine.started_ns = 10**18
+    wall = {"ns": start_ns}
+    engine.wall_ns = lambda: wall["ns"]
+    watch = AbsenceWatch(engine)
+
+    def at(seconds: int) -> list[str]:
+        wall["ns"] = start_ns + seconds * S
+        watch.watch(seconds * S)
+        return [one.kind for one in desk.alerts]
+
+    assert at(100) == [], "without a supervisor there is no watch"
+    (run / "supervisor.sock").touch()
+    engine.started_ns = start_ns + 100 * S
+    assert at(150) == [], "it may still come"
+    assert at(160) == at(190) == ["watch_absent"]
+    (alert,) = desk.alerts
+    assert (alert.severity, alert.text) == (
+        "critical", "no watch has looked at this desk for 60 s: nothing is sent away",
+    )  # fmt: skip
+    looked = run / "watch.lock"
+    looked.touch()
+    os.utime(looked, ns=(wall["ns"], wall["ns"]))
+    assert at(210) == ["watch_absent"]
+    assert at(250) == ["watch_absent"] * 2, "it came, and went"
 
 
 def test_free_space_is_told_twice_and_at_the_last_percents_nothing_is_placed() -> None:

@@ -13,7 +13,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -51,6 +51,20 @@ class Told:
         except supervisor.FAILURES:
             return 0
         return found.pid if found.state == supervisor.RUNNING else 0
+
+    def spawned(self, name: str) -> int:
+        """Wait for a program's process, which has not begun to run."""
+        path = supervisor.socket_in(self.programs.home / "run")
+
+        def there() -> int:
+            with suppress(*supervisor.FAILURES):
+                return supervisor.program(path, name).pid
+            return 0
+
+        end = time.monotonic() + TOLD_S_MAX
+        while not (pid := there()):
+            assert time.monotonic() < end
+        return pid
 
     def runs(self, name: str) -> int:
         self.programs.until(lambda: self.pid(name), f"{name} runs", 120.0)
@@ -136,6 +150,30 @@ def test_each_failure_reaches_a_person_in_less_than_three_minutes(desk: Told) ->
     assert done.programs >= len(("supervisor", "engine", "worker", "watch", "dashboard", "demo"))
     assert done.found == []
     print("\n" + "\n".join([*desk.rows, done.words()]))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_watch_killed_before_its_first_look_or_gone_for_good_reaches_a_person(
+    desk: Told,
+) -> None:
+    programs = desk.programs
+    programs.start("up", "--port", str(free_port()), "--demo-port", str(programs.port))
+    began, seen = desk.now()
+    os.kill(desk.spawned("watch"), signal.SIGKILL)
+    desk.told("watch killed before its first look", "watch_restarted", began, seen)
+    assert "before its first look" in desk.hook.bodies()[-1]["lines"][0]["text"]
+
+    desk.runs("engine")
+    began, _ = desk.now()
+    os.kill(desk.runs("watch"), signal.SIGSTOP)
+    absent = "SELECT 1 FROM alerts WHERE kind = 'watch_absent'"
+    programs.until(lambda: programs.rows(absent), "the page has it", TOLD_S_MAX)
+    desk.rows.append(f"watch stopped by SIGSTOP | watch_absent | {time.monotonic() - began:.0f} s")
+    print("\n" + "\n".join(desk.rows))
+    seen = len(desk.hook.got)
+    os.kill(desk.runs("watch"), signal.SIGCONT)
+    desk.told("watch goes on", "watch_absent", began, seen)
 
 
 @pytest.mark.soak

@@ -25,7 +25,7 @@ from engine.domain.instruments import BotId
 from engine.live.commands.foreign import ForeignThings
 from engine.live.commands.markets import FilterFollower
 from engine.live.commands.observations import ALERT
-from engine.live.lifecycle import STANDSTILL_NS, StandstillWatch
+from engine.live.lifecycle import ABSENT_NS, STANDSTILL_NS, AbsenceWatch, StandstillWatch
 from engine.live.reopen import attach_bots
 from engine.runtime.bot_runner import BotSnapshot
 from engine.runtime.state_writer import JOBS_MAX
@@ -33,6 +33,7 @@ from storage import latch
 from storage.jobs import begin_recording
 from storage.phases import RUNNING
 from storage.settings import Saved, applied, save
+from storage.supervisor import socket_in
 from storage.users import ENGINE_ID
 from tests.live.commands.test_foreign import WalletDesk
 from tests.live.commands.test_markets import FIRST, FollowDesk
@@ -104,6 +105,15 @@ async def unanswered(desk: TradingDesk) -> None:
     watch, now_ns = StandstillWatch(desk.engine), desk.engine.clock.now_ns()
     for later_ns in (0, STANDSTILL_NS):
         watch.watch(now_ns + later_ns)
+
+
+async def unwatched(desk: LiveDesk) -> None:
+    """Leave a desk that has a supervisor without a look of its watch for a minute."""
+    socket = socket_in(desk.config.run_folder)
+    socket.parent.mkdir(parents=True, exist_ok=True)
+    socket.touch()
+    desk.engine.started_ns -= ABSENT_NS
+    AbsenceWatch(desk.engine).watch(desk.engine.clock.now_ns())
 
 
 async def latch_unwritten(desk: TradingDesk) -> None:
@@ -194,6 +204,7 @@ ACTS: dict[str, Act] = {
     "settings": partial(at, trading, too_large, "settings"),
     "standstill": partial(at, trading, unanswered, "standstill"),
     "latch_file": partial(at, trading, latch_unwritten, "latch_file"),
+    "watch_absent": partial(at, LiveDesk, unwatched, "watch_absent"),
     "foreign": partial(at, WalletDesk, strangers, "foreign"),
     "state": partial(at, trading, locked, "state"),
     "filter": partial(at, FollowDesk, garbled_listing, "filter"),

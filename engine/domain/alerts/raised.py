@@ -135,6 +135,9 @@ _BOTS = (
     AlertKind("plugin", "A plug-in cannot be used",
               "Run `engine plugins`: mend its file, or switch it off by its name.", WARNING,
               AlertGroup.PROGRAMS, "settings"),
+    AlertKind("watch_absent", "No watch looks at the desk",
+              "Start it by supervisor, or read the end of log/watch.log: alerts stand on the page "
+              "alone.", CRITICAL, AlertGroup.PROGRAMS, "alerts", PLACE),
     AlertKind("settings", "Settings were not accepted", "Fix them and save again.", WARNING, BOTS,
               "settings"),
     AlertKind("vault_locked", "The vault is locked", "Open it under Settings, Credentials.",
