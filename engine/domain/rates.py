@@ -53,3 +53,11 @@ def par(currency: str) -> Rate | None:
     if why is None:
         return None
     return Rate(asset=currency, currency=DOLLAR, micro=MICRO, source=why)
+
+
+def counted_as(currency: str) -> str:
+    """Return in what a currency counts beside others: USDC where it is one to one, else itself.
+
+    Amounts of two currencies are added without a rate only where this gives the same for both.
+    """
+    return DOLLAR if currency in PAR else currency

@@ -16,6 +16,7 @@ from engine.domain.decisions import Decision, Planned
 from engine.domain.events import LatchSet, OrderNotSent
 from engine.domain.inputs import Opened
 from engine.domain.instruments import AccountId, Mode
+from engine.domain.rates import counted_as
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
@@ -211,7 +212,7 @@ class Accounts:
         runner = opener.runner(engine, settings, executor, wiring)
         engine.gates[account] = gate
         engine.runners[account] = runner
-        sharing = self._sharing.setdefault((settings.mode, settings.currency), [])
+        sharing = self._sharing.setdefault((settings.mode, counted_as(settings.currency)), [])
         sharing.append(gate.exposure)
         share_total(sharing)
         self._open[settings.name] = settings.venue

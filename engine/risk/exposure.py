@@ -474,7 +474,7 @@ class ExposureBook:
         return self.account.micro
 
     def total_micro(self) -> int:
-        """Return the worst-case loss over all accounts of the mode."""
+        """Return the worst-case loss over all accounts of the mode that count in one currency."""
         return self.account.micro + self.others_micro
 
     def _move(self, risk: InstrumentRisk, order: Order | None = None, change: int = 0) -> None:
@@ -511,7 +511,7 @@ class ExposureBook:
 
 
 def share_total(books: Iterable[ExposureBook]) -> None:
-    """Let each book see the others: they are all accounts of one mode and currency.
+    """Let each book see the others: all accounts of one mode that count in one currency.
 
     What the last account took in this very moment counts for the next one: no second between.
     """

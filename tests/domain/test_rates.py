@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.domain.rates import RATE_AGE_NS_MAX, Rate, par
+from engine.domain.rates import PAR, RATE_AGE_NS_MAX, Rate, counted_as, par
 
 WHOLE = 10**18
 
@@ -26,3 +26,8 @@ def test_a_stale_rate_gives_no_worth_and_a_rule_does_not_age() -> None:
 
 def test_a_currency_without_a_rule_has_no_rate() -> None:
     assert [par(name) for name in ("EUR", "USD", "USDT", "")] == [None] * 4
+
+
+def test_what_is_one_to_one_is_added_and_what_needs_a_rate_stays_by_itself() -> None:
+    assert {counted_as(name) for name in PAR} == {"USDC"}
+    assert [counted_as(name) for name in ("USDT", "EUR")] == ["USDT", "EUR"]

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,10 +17,12 @@ from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError
 from engine.live.accounts import Accounts
 from engine.live.venues import venues_of
+from engine.runtime.recovery import executor_of
 from storage.database import connect_writer
 from storage.projection import registered
 from storage.schema import migrate
 from storage.users import ENGINE_ID
+from tests.kit.engines import engine_of
 
 
 @pytest.fixture
@@ -80,3 +84,20 @@ def test_account_never_changes_its_mode_nor_its_venue(connection: sqlite3.Connec
     with pytest.raises(ConfigError, match="'a' is paper and cannot become demo"):
         accounts.register(connection, document(account("a", Mode.DEMO)))
     assert registered(connection, ENGINE_ID) == {"a": Mode.PAPER}
+
+
+def test_accounts_of_a_mode_share_their_total_where_their_amounts_can_be_added() -> None:
+    """No rate is taken for it: what counts in another currency is judged by itself."""
+    given = {"a": "pUSD", "b": "USDC", "c": "USDT", "d": "pUSD"}
+    opener: Any = SimpleNamespace(runner=lambda *_: SimpleNamespace())
+    modes = {name: Mode.DEMO if name == "d" else Mode.PAPER for name in given}
+    venues: Any = SimpleNamespace(openers=dict.fromkeys((("x", m) for m in modes.values()), opener))
+    accounts, engine = Accounts(venues, fence=1), engine_of(gates={}, runners={}, end=None)
+    gates = {}
+    for name, currency in given.items():
+        settings = AccountSettings(name=name, venue="x", mode=modes[name], currency=currency)
+        executor, gates[name] = executor_of(settings, 1)
+        accounts.wire(engine, settings, executor, gates[name])
+    gates["a"].exposure.account.micro = 7
+    seen = {name: gate.exposure.others_micro for name, gate in gates.items()}
+    assert seen == {"a": 0, "b": 7, "c": 0, "d": 0}

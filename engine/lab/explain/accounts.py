@@ -14,6 +14,7 @@ from types import MappingProxyType
 from engine.domain.effects import KeepStart, PlaceOrder
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.money import MICRO
+from engine.domain.rates import counted_as
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import BrokenInvariant
 from engine.executor.executor import ExecutorSettings
@@ -160,7 +161,7 @@ class JournalAccounts:
         share_total(
             self._gates[name].exposure
             for name, other in self.executors.items()
-            if (other.mode, other.currency) == (settings.mode, currency)
+            if other.mode is settings.mode and counted_as(other.currency) == counted_as(currency)
         )
         return made
 

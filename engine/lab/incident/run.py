@@ -30,6 +30,7 @@ from engine.domain.effects import (
 from engine.domain.events import AnyEvent, Event, InstrumentListed
 from engine.domain.inputs import Received
 from engine.domain.instruments import AccountId, BotId, Mode
+from engine.domain.rates import counted_as
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
@@ -233,7 +234,7 @@ class IncidentReplay:
             batch=self._batch,
         )
         self.modes[account] = settings.mode
-        books = self._books.setdefault((settings.mode, settings.currency), [])
+        books = self._books.setdefault((settings.mode, counted_as(settings.currency)), [])
         books.append(executor.gate.exposure)
         share_total(books)
 
