@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from engine.domain.instruments import MANUAL, UNASSIGNED, BotId
 from engine.domain.perpetual_events import FundingPaid
-from engine.domain.products.funding import funding_shares
+from engine.domain.products.funding import HOUR_NS, funding_cash, funding_shares, nominal_stamp
 from engine.domain.products.margin import ContractValue
+
+HELD_MAX = 72
+"""Hours with a change after them of which it is known who held: three days of trading."""
 
 
 def shares(amount: int, weights: Sequence[int]) -> list[int]:
@@ -40,13 +45,65 @@ def liquidated_parts(held: Mapping[BotId, int], size: int) -> list[tuple[BotId, 
     return list(zip(there, shares(size, list(there.values())), strict=True))
 
 
+class HeldUntil(msgspec.Struct, frozen=True):
+    """What owners held of a perpetual, below 0 short, until a moment in ns UTC."""
+
+    until_ns: int
+    sizes: dict[BotId, int]
+
+
+class HoldersPast(msgspec.Struct):
+    """Who held what of a perpetual when stamps were due: their funding may come later than that.
+
+    By the times at which positions were booked here. Stamps lie on full hours.
+    """
+
+    changed_ns: int = 0
+    """When a position changed last."""
+    kept: list[HeldUntil] = []
+
+    def stamp_between(self, now_ns: int) -> bool:
+        """Say whether a stamp may have been due since the last change, before one of now."""
+        return (now_ns - 1) // HOUR_NS > (self.changed_ns - 1) // HOUR_NS
+
+    def changing(self, held: Mapping[BotId, int], now_ns: int) -> None:
+        """Keep what is held before a change, where a stamp may have been due; then book it."""
+        if self.stamp_between(now_ns):
+            sizes = {owner: size for owner, size in held.items() if size}
+            self.kept = [*self.kept[1 - HELD_MAX :], HeldUntil(now_ns, sizes)]
+        self.changed_ns = now_ns
+
+    def paid_for(
+        self, held: Mapping[BotId, int], paid: FundingPaid, contract: ContractValue | None
+    ) -> Mapping[BotId, int]:
+        """Return what owners held at a funding's stamp; `held` is what they hold now.
+
+        The payment itself says what the account held together, where it comes with rate and mark:
+        where what was booked by the stamp does not explain it, a fill came late, or the venue paid
+        by a later position, and who held next is asked until now. Of several that explain it alike
+        the first holds. Who held nothing together was paid nothing.
+        """
+        stamp_ns = nominal_stamp(paid.stamp_ns)
+        then = [one.sizes for one in self.kept if one.until_ns > stamp_ns]
+        every = [one for one in (*then, held) if sum(one.values()) or not paid.amount_micro]
+        mark_e8, rate = paid.mark_e8, paid.rate_e18
+        if not every:
+            return held
+        if contract is None or mark_e8 is None or rate is None:
+            return every[0]
+        expected = [funding_cash(contract, sum(one.values()), mark_e8, rate) for one in every]
+        apart = [abs(one - paid.amount_micro) for one in expected]
+        return every[apart.index(min(apart))]
+
+
 def funded_parts(
     held: Mapping[BotId, int], paid: FundingPaid, contract: ContractValue | None
 ) -> list[tuple[BotId, int]]:
     """Return what each owner gets (+) or pays (−) of a funding, by its own side and size.
 
-    At mark and rate where they are known, else by its part of what all hold together, which is what
-    was paid for. Where that is nothing, no part can be known: it is unassigned.
+    `held` = at its stamp. At mark and rate where they are known, else by its part of what all held
+    together, which is what was paid for. Where that is nothing, no part can be known: it is
+    unassigned.
     """
     sizes = {owner: held[owner] for owner in sorted(held) if held[owner]}
     if sizes and contract is not None and paid.mark_e8 is not None and paid.rate_e18 is not None:

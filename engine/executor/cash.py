@@ -69,7 +69,9 @@ class CashMoves:
         key, leg, amount = event.instrument, event.leg, event.amount_micro
         if key is not None and leg is not None and event.tokens:
             self._tokens_came(event, key, leg, now_ns)
-            booked = table.ledger.take_in(key, leg, event.tokens, amount, event.owner)
+            booked = table.ledger.take_in(
+                key, leg, event.tokens, amount, event.owner, now_ns=now_ns
+            )
             table.moved(key, now_ns)
         else:
             if event.kind is CashKind.DEPOSIT:
@@ -119,7 +121,7 @@ class CashMoves:
             )
             return
         self._remember(event.name, event.at_ns or now_ns)
-        table.ledger.liquidate(event)
+        table.ledger.liquidate(event, now_ns=now_ns)
         self._outbox.alert(
             Severity.CRITICAL,
             "position_liquidated",
@@ -168,7 +170,7 @@ class CashMoves:
 
     def _transferred(self, event: HoldingTransferred, now_ns: int) -> None:
         """Book what one owner gave another; both count it at its price from now on."""
-        self._table.ledger.transfer(event)
+        self._table.ledger.transfer(event, now_ns=now_ns)
         self._table.moved(event.instrument, now_ns)
 
     def _earned(self, event: CashMoved, now_ns: int) -> Mapping[BotId, int] | None:

@@ -147,18 +147,22 @@ class Ledger:
         return self._verdict(None)
 
     def fund(self, event: FundingPaid) -> Booked:
-        """Book funding that came (+) or was paid (−), shared by what the owners hold."""
+        """Book funding that came (+) or was paid (−), shared by what was held at its stamp."""
         key = event.instrument
         self.state.cash_settled_micro += event.amount_micro
-        held = {owner: one.position for owner, one in self.holders(key).items()}
+        held: Mapping[BotId, int] = {
+            owner: one.position for owner, one in self.holders(key).items()
+        }
         terms = self.state.instruments.get(key)
         contract = None if terms is None else terms.contract
+        if (past := self.state.past.get(key)) is not None:
+            held = past.paid_for(held, event, contract)
         self._earn(CashKind.FUNDING, funded_parts(held, event, contract))
         return self._verdict(None)
 
-    def liquidate(self, event: PositionLiquidated) -> Booked:
+    def liquidate(self, event: PositionLiquidated, *, now_ns: int = 0) -> Booked:
         """Book what the venue closed, pro rata of the owners in its direction, and its fee."""
-        for holding in take_liquidation(self.state, event, self._own):
+        for holding in take_liquidation(self.state, event, self._own, now_ns):
             self._after(holding)
         return self._verdict(None)
 
@@ -170,13 +174,20 @@ class Ledger:
                 income[kind] = income.get(kind, 0) + part
 
     def take_in(
-        self, key: InstrumentId, leg: Leg, size: int, cost_micro: int, owner: BotId = UNASSIGNED
+        self,
+        key: InstrumentId,
+        leg: Leg,
+        size: int,
+        cost_micro: int,
+        owner: BotId = UNASSIGNED,
+        *,
+        now_ns: int = 0,
     ) -> Booked:
         """Book tokens that came to an owner without a trade here: a deposit of what they cost."""
         holding = self._own(key, owner)
         own = holding.leg(leg)
         if self.state.instruments[key].product.signed:
-            trade_signed(self.state, holding, size, cost_micro)
+            trade_signed(self.state, holding, size, cost_micro, now_ns)
         else:
             own.settled += size
             own.cost_settled_micro += cost_micro
@@ -282,7 +293,7 @@ class Ledger:
 
     # -- fills -------------------------------------------------------------------------------------
 
-    def book(self, order: Order, event: OrderFilled, *, now_ns: int = 0) -> Booked:
+    def book(self, order: Order, event: OrderFilled, now_ns: int = 0) -> Booked:
         """Book a fill once; reported again, it only moves on to the state reported."""
         if event.fill in (state := self.state).fills.states:
             return self.advance(event.fill, event.state)
@@ -292,8 +303,9 @@ class Ledger:
         if fill_state is _FAILED:
             return NOTHING
         holding = self._own(order.instrument, order.bot)
-        entry = take_fill(state, holding, order, event, settled=fill_state is _CONFIRMED)
-        if fill_state is not _CONFIRMED:
+        settled = fill_state is _CONFIRMED
+        entry = take_fill(state, holding, order, event, settled=settled, now_ns=now_ns)
+        if not settled:
             entry.at_ns = now_ns
             state.fills.unsettled[event.fill] = entry
         self._after(holding)
@@ -431,7 +443,7 @@ class Ledger:
         self.state.cash_settled_micro += brought
         realise(self.state, holding, brought - settled - pending)
 
-    def transfer(self, event: HoldingTransferred) -> Booked:
+    def transfer(self, event: HoldingTransferred, *, now_ns: int = 0) -> Booked:
         """Book what one owner gave another at a price: a sale of the one, a buy of the other.
 
         The account's cash does not move. It is a fact: where the giver's fills are still to come
@@ -444,8 +456,8 @@ class Ledger:
         value = terms.proceeds_micro(event.price, size)
         if terms.product.signed:
             sign = 1 if own.settled > 0 else -1
-            move_signed(state, giver, -sign * size, -sign * value)
-            move_signed(state, taker, sign * size, sign * value)
+            move_signed(state, giver, -sign * size, -sign * value, now_ns)
+            move_signed(state, taker, sign * size, sign * value, now_ns)
         else:
             cost, _ = cost_out(own, size)
             own.settled -= size

@@ -536,7 +536,7 @@ class OrderTable(OrderMemory):
         """
         order = known.order
         new = event.fill not in self.ledger.state.fills.states
-        booked = self.ledger.book(order, event, now_ns=now_ns)
+        booked = self.ledger.book(order, event, now_ns)
         if new:
             self.fills += 1
             rest = known.remaining - event.size

@@ -19,7 +19,7 @@ from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.money import MICRO_DECIMALS
 from engine.domain.orders import Order, OrderId
-from engine.domain.owners import liquidated_parts, shares
+from engine.domain.owners import HoldersPast, liquidated_parts, shares
 from engine.domain.perpetual_events import PositionLiquidated
 from engine.domain.products.binary import pays_micro
 from engine.domain.products.perpetual import closing
@@ -112,6 +112,8 @@ class LedgerState(msgspec.Struct, kw_only=True):
     instruments: dict[InstrumentId, Instrument] = {}
     netted: dict[InstrumentId, SignedPosition] = {}
     """What a venue that nets the owners of a perpetual holds: its gains are what moved the cash."""
+    past: dict[InstrumentId, HoldersPast] = {}
+    """Who held perpetuals when stamps of funding were due."""
     margin_micro: int = 0
     """What the positions of perpetuals take of free cash, each owner's by itself."""
 
@@ -164,7 +166,13 @@ _BUY = Side.BUY
 
 
 def take_fill(
-    state: LedgerState, holding: Holding, order: Order, event: OrderFilled, *, settled: bool
+    state: LedgerState,
+    holding: Holding,
+    order: Order,
+    event: OrderFilled,
+    *,
+    settled: bool,
+    now_ns: int,
 ) -> Unsettled:
     """Move cash and tokens of a new fill; return what reverses it while it is not settled."""
     size, fee = event.size, event.fee_micro
@@ -188,7 +196,8 @@ def take_fill(
         cost = entry.cash_micro = event.moved_micro(instrument, order.side)
     if instrument.product.signed:
         state.cash_settled_micro -= fee
-        trade_signed(state, holding, size if order.side is _BUY else -size, entry.signed_micro)
+        size = size if order.side is _BUY else -size
+        trade_signed(state, holding, size, entry.signed_micro, now_ns)
     elif order.side is _BUY:
         state.cash_settled_micro -= cost + fee
         if settled:
@@ -205,7 +214,9 @@ def take_fill(
     return entry
 
 
-def trade_signed(state: LedgerState, holding: Holding, size: int, flow: int) -> None:
+def trade_signed(
+    state: LedgerState, holding: Holding, size: int, flow: int, now_ns: int = 0
+) -> None:
     """Book a trade of a signed size for its signed value: its owner's, and the venue's own net.
 
     What the venue realises is cash, what the owner does is its own. Each with the cost of what is
@@ -215,11 +226,23 @@ def trade_signed(state: LedgerState, holding: Holding, size: int, flow: int) -> 
     if netted is None:
         netted = state.netted[holding.instrument] = SignedPosition()
     state.cash_settled_micro += netted.apply_fill(size, flow).realised
-    move_signed(state, holding, size, flow)
+    move_signed(state, holding, size, flow, now_ns)
 
 
-def move_signed(state: LedgerState, holding: Holding, size: int, flow: int) -> None:
-    """Move an owner's signed position alone, as by a trade: the venue knows nothing of it."""
+def move_signed(
+    state: LedgerState, holding: Holding, size: int, flow: int, now_ns: int = 0
+) -> None:
+    """Move an owner's signed position alone, as by a trade: the venue knows nothing of it.
+
+    Who held until `now_ns` is kept for the funding of stamps before it; 0 = it never was so.
+    """
+    if now_ns:
+        key = holding.instrument
+        past = state.past.get(key)
+        if past is None:
+            past = state.past[key] = HoldersPast()
+        held = {owner: one.position for owner, one in state.owned[key].items()}
+        past.changing(held, now_ns)
     leg, product = holding.yes, state.instruments[holding.instrument].product
     before = product.margin_micro(leg.cost_settled_micro)
     own = SignedPosition(leg.settled, leg.cost_settled_micro)
@@ -276,7 +299,10 @@ def share_closing(state: LedgerState, holding: Holding) -> None:
 
 
 def take_liquidation(
-    state: LedgerState, event: PositionLiquidated, own: Callable[[InstrumentId, BotId], Holding]
+    state: LedgerState,
+    event: PositionLiquidated,
+    own: Callable[[InstrumentId, BotId], Holding],
+    now_ns: int,
 ) -> list[Holding]:
     """Book what the venue closed, pro rata of the owners in its direction; give their holdings."""
     key = event.instrument
@@ -286,7 +312,7 @@ def take_liquidation(
     found = [own(key, owner) for owner in owners]
     for holding, size, value, fee in zip(found, sizes, values, fees, strict=True):
         if size:
-            trade_signed(state, holding, -size, -value)
+            trade_signed(state, holding, -size, -value, now_ns)
         state.cash_settled_micro -= fee
         charge(state, holding, fee)
     return found

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from engine.domain.commands import MANUAL
 from engine.domain.events import CashMoved, HoldingTransferred, RedemptionsListed
 from engine.domain.fills import FillState
 from engine.domain.instruments import BotId, Leg, Mode, Side
-from engine.domain.owners import funded_parts, liquidated_parts, shares, taken_first
+from engine.domain.owners import HoldersPast, funded_parts, liquidated_parts, shares, taken_first
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.binary import PAIR
 from engine.domain.products.funding import RateType, nominal_stamp
@@ -146,6 +148,14 @@ class LiquidationRow(msgspec.Struct, kw_only=True):
     seq: int
 
 
+class HoldersRow(msgspec.Struct, kw_only=True):
+    """One row of `holders_past`: who held a perpetual when stamps of funding were due."""
+
+    account: str
+    instrument: str
+    past: HoldersPast
+
+
 class FundingShareRow(msgspec.Struct, kw_only=True):
     """One row of `funding_shares`: one owner's part of a funding, by what it held."""
 
@@ -165,6 +175,9 @@ class FundingShareRow(msgspec.Struct, kw_only=True):
 def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill, or take it out as if it had never been."""
     fill, dust = booked.fill, 0
+    signed = _signed(fold, fill.instrument)
+    if signed and booked.sign > 0:
+        _changing(fold, fill.account, fill.instrument, record)
     if fill.fee_asset is not None:
         same = {"account": fill.account, "instrument": fill.instrument, "leg": fill.leg}
         dust = sum(one.dust for one in fold.rows.matching(PositionRow, **same))
@@ -173,8 +186,9 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
         listing = fold.rows.find(ListingRow, fill.instrument)
         _fee_in_kind(position, fill, listing, dust=dust, sign=booked.sign)
         fold.rows.put(fill)
-    if _signed(fold, fill.instrument):
+    if signed:
         position.apply_signed(fill, booked.sign)
+        fold.rows.put(fill)
         sign = booked.sign if fill.side is Side.BUY else -booked.sign
         fold.emit(
             SignedTrade(
@@ -191,6 +205,24 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
         )
     else:
         position.apply_fill(fill, booked.sign)
+
+
+def _changing(fold: Fold, account: str, instrument: str, record: Record) -> None:
+    """Keep who held a perpetual, before this record changes it, for funding that comes later.
+
+    It may write what was put until now: take a row behind it.
+    """
+    row = fold.rows.find(HoldersRow, account, instrument)
+    if row is None:
+        row = HoldersRow(account=account, instrument=instrument, past=HoldersPast())
+    held = _held(fold, account, instrument) if row.past.stamp_between(record.at_ns) else {}
+    row.past.changing(held, record.at_ns)
+    fold.rows.put(row)
+
+
+def _held(fold: Fold, account: str, instrument: str) -> dict[BotId, int]:
+    mine = fold.rows.matching(PositionRow, account=account, instrument=instrument, leg=Leg.BASE)
+    return {BotId(one.bot): one.settled for one in mine}
 
 
 def _signed(fold: Fold, instrument: str) -> bool:
@@ -249,8 +281,10 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
     if event.instrument is None or event.leg is None:
         raise JournalCorrupt(f"record {record.seq} moves tokens and does not say which")
     key = event.account, event.instrument, event.leg, event.owner
+    if signed := _signed(fold, event.instrument):
+        _changing(fold, event.account, event.instrument, record)
     position = _position(fold, key, fold.rows.mode(event.account), record)
-    if _signed(fold, event.instrument):
+    if signed:
         _hand_over(fold, position, event.tokens, event.amount_micro, record)
     else:
         position.convert(event.tokens, event.amount_micro)
@@ -278,8 +312,9 @@ def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record
     )
     if event.currency != fold.rows.currency(account) or not _signed(fold, key):
         return  # the ledger books neither: it raises an alert
-    mine = fold.rows.matching(PositionRow, account=account, instrument=key, leg=Leg.BASE)
-    parts = liquidated_parts({BotId(one.bot): one.settled for one in mine}, event.size)
+    if event.size:
+        _changing(fold, account, key, record)
+    parts = liquidated_parts(_held(fold, account, key), event.size)
     sizes = [part for _, part in parts]
     values, fees = shares(event.value_micro, sizes), shares(event.fee_micro, sizes)
     for (owner, size), value, fee in zip(parts, values, fees, strict=True):
@@ -298,12 +333,13 @@ def on_funding_paid(fold: Fold, paid: FundingPaid, record: Record) -> None:
         rate_type=paid.rate_type,
     ):
         return
-    listing, mode = fold.rows.find(ListingRow, key), fold.rows.mode(paid.account)
-    mine = fold.rows.matching(PositionRow, account=paid.account, instrument=key, leg=Leg.BASE)
-    held = {BotId(one.bot): one.settled for one in mine}
+    listing, mode = fold.rows.find(ListingRow, key), fold.rows.mode(account)
     contract = None if listing is None else listing.contract
+    held: Mapping[BotId, int] = _held(fold, account, key)
+    if (holders := fold.rows.find(HoldersRow, account, key)) is not None:
+        held = holders.past.paid_for(held, paid, contract)
     for owner, amount in funded_parts(held, paid, contract):
-        position = _position(fold, (paid.account, key, Leg.BASE, owner), mode, record)
+        position = _position(fold, (account, key, Leg.BASE, owner), mode, record)
         position.funding_micro += amount
         fold.rows.put(
             FundingShareRow(
@@ -336,6 +372,7 @@ def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record
         return
     value, mode = event.price * event.size // listing.value_divisor, fold.rows.mode(event.account)
     if listing.signed:
+        _changing(fold, event.account, event.instrument, record)
         giver = _position(
             fold, (event.account, event.instrument, event.leg, event.from_owner), mode, record
         )
@@ -408,6 +445,7 @@ NOUN = Noun(
     (
         ProjectedTable(PositionRow, "positions", ("account", "instrument", "leg", "bot")),
         ProjectedTable(LiquidationRow, "liquidations", ("account", "name")),
+        ProjectedTable(HoldersRow, "holders_past", ("account", "instrument")),
         ProjectedTable(
             FundingShareRow,
             "funding_shares",

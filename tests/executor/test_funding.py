@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import CashKind
 from engine.domain.instruments import MANUAL, UNASSIGNED, BotId, InstrumentId, Kind
+from engine.domain.owners import HELD_MAX
 from engine.domain.perpetual_events import FundingPaid
 from engine.domain.products.funding import HOUR_NS, RateType
 from engine.executor.fills import Holding
-from engine.executor.ledger import Ledger
+from engine.executor.ledger import Ledger, LedgerState
+from engine.executor.settlement import trade_signed
 from tests.executor.conftest import ACCOUNT, BOT, Build
 
 LINEAR = Build().spot("venue:BTC/USD:USD", kind=Kind.PERPETUAL)
@@ -116,3 +119,59 @@ def test_what_a_venue_rounds_otherwise_is_not_lost(cash: int) -> None:
     ledger = held({MANUAL: 3 * unit, BOT: -1 * unit})
     ledger.fund(funding(cash, mark_e8=100 * E8, rate_e18=E14))
     assert sum(income(ledger).values()) == cash == ledger.state.income_micro[CashKind.FUNDING]
+
+
+def traded(ledger: Ledger, owner: BotId, size: int, now_ns: int) -> None:
+    """Let an owner trade at 100 a unit."""
+    value = size * 100 * 10**6 // UNIT
+    trade_signed(ledger.state, ledger._own(PERPETUAL, owner), size, value, now_ns)
+
+
+UNIT = 10**LINEAR.size_decimals
+BEFORE, LATE = STAMP - 1, STAMP + 5
+RATED = {"mark_e8": 100 * E8, "rate_e18": E14}
+
+
+@pytest.mark.parametrize("known", [{}, RATED])
+def test_funding_that_came_late_is_of_those_who_held_at_its_stamp(known: dict[str, int]) -> None:
+    ledger = held({})
+    traded(ledger, BOT, 2 * UNIT, BEFORE)
+    traded(ledger, BOT, -2 * UNIT, LATE)
+    traded(ledger, MANUAL, 2 * UNIT, LATE + 1)
+    ledger.fund(funding(-20_000, **known))
+    assert income(ledger) == {BOT: -20_000}
+    ledger.fund(funding(-20_000, stamp_ns=STAMP + HOUR_NS, **known))
+    assert income(ledger) == {BOT: -20_000, MANUAL: -20_000}
+
+
+def test_a_payment_that_what_was_held_at_the_stamp_does_not_explain_is_of_those_who_held_next() -> (
+    None
+):
+    ledger = held({})
+    traded(ledger, BOT, 2 * UNIT, BEFORE)
+    traded(ledger, MANUAL, UNIT, LATE)  # of before the stamp, and reported late
+    ledger.fund(funding(-30_000, **RATED))
+    assert income(ledger) == {BOT: -20_000, MANUAL: -10_000}
+
+
+def test_what_came_while_nothing_was_held_at_the_stamp_is_of_those_who_held_next() -> None:
+    ledger = held({})
+    traded(ledger, BOT, 2 * UNIT, LATE)
+    ledger.fund(funding(-20_000))
+    assert income(ledger) == {BOT: -20_000}
+
+
+def test_who_held_is_known_by_a_later_life_and_for_three_days_of_trading() -> None:
+    ledger = held({})
+    traded(ledger, BOT, 2 * UNIT, 1)
+    for hour in range(1, 2 * HELD_MAX):
+        traded(ledger, BOT, 1, hour * HOUR_NS + 1)
+        traded(ledger, BOT, -1, hour * HOUR_NS + 2)
+    traded(ledger, BOT, -2 * UNIT, 2 * HELD_MAX * HOUR_NS - 1)
+    traded(ledger, MANUAL, 2 * UNIT, 2 * HELD_MAX * HOUR_NS)
+    assert len(ledger.state.past[PERPETUAL].kept) == HELD_MAX
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(ledger.state), type=LedgerState)
+    later = Ledger(currency="USD")
+    later.state = again
+    later.fund(funding(-20_000, stamp_ns=100 * HOUR_NS))
+    assert income(later) == {BOT: -20_000}

@@ -76,7 +76,7 @@ class Both:
             fee_micro=number, liquidity=Liquidity.TAKER, state=FillState.MATCHED,
         )  # fmt: skip
         self.books.tell(PlaceOrder(order=order), event)
-        self.ledger.book(order, event)
+        self.ledger.book(order, event, now_ns=self.books.at_ns)
         if end is not None:
             kind = FillVoided if end is FillState.FAILED else FillSettled
             self.books.tell(kind(account=DEMO, fill=event.fill))
@@ -88,7 +88,7 @@ class Both:
             from_owner=OWNERS[0], to_owner=OWNERS[1], who="ann",
         )  # fmt: skip
         self.books.tell(given_away)
-        self.ledger.transfer(given_away)
+        self.ledger.transfer(given_away, now_ns=self.books.at_ns)
 
     def liquidate(self, value: int) -> None:
         net = self.ledger.state.netted.get(PERPETUAL.id)
@@ -100,7 +100,7 @@ class Both:
         )  # fmt: skip
         again = RedemptionsListed(account=DEMO, since_ns=0, redemptions=(), liquidations=(taken,))
         self.books.tell(taken, again)
-        self.ledger.liquidate(taken)
+        self.ledger.liquidate(taken, now_ns=self.books.at_ns)
 
     def fund(self, amount: int, rate_e18: int | None, currency: str = "pUSD") -> None:
         """Book funding of the next stamp, with a mark and rate or, where that is None, without."""
@@ -169,7 +169,7 @@ def fresh(connection: Connection) -> Any:
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN "
             "('positions', 'fills', 'orders', 'cash_moves', 'listings', 'early_news', "
             "'liquidations', 'funding', 'funding_shares', 'holdings', 'pnl', 'round_trips', "
-            "'round_trips_begun')"
+            "'round_trips_begun', 'holders_past')"
         ).fetchall():
             connection.execute(f"DELETE FROM {table}")
         return Both(connection)
@@ -224,6 +224,7 @@ def test_positions_the_owners_and_the_ledger_have_made_the_same(
 ) -> None:
     both = fresh()
     for number, move in enumerate(moves, 1):
+        both.books.at_ns += 2 * HOUR_NS // 3  # fundings come before, at and long after their stamps
         if len(move) == 2:
             both.fund(*move)
         else:
@@ -231,6 +232,7 @@ def test_positions_the_owners_and_the_ledger_have_made_the_same(
     if size := min(given_away, abs(both.ledger.owned(PERPETUAL.id, OWNERS[0]).position)):
         both.give(size, 640_000)
     both.fund(-900, None)
+    both.fund(-900, 10**13)
     if value >= 0:
         both.liquidate(value)
     both.show(EVEN)

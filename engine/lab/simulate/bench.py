@@ -490,15 +490,16 @@ class Evidence:
         self.facts = KnownFacts()
         self.named.clear()
         for record in self.disk.rows:
-            self.take(decode(record))
+            self.take(decode(record), record.at_ns)
         self.facts.begin_run()
         there = self.side.exchange.account(self.side.account).fills
         self.lacking = {fill.id for fill in there} - self.facts.fills.keys()
         self.books = BookTrust()
         self.intents.clear()
 
-    def take(self, message: msgspec.Struct | Any) -> None:
-        """Take a record of the journal."""
+    def take(self, message: msgspec.Struct | Any, at_ns: int) -> None:
+        """Take a record of the journal, and when it was written."""
+        self.facts.perpetuals.at_ns = at_ns
         self.facts.take(message)
         match message:
             case ev.OrderNotSent(order=number) | ev.OrderUnanswered(order=number):

@@ -13,6 +13,7 @@ import msgspec
 
 from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
+from engine.domain.products.funding import nominal_stamp
 
 
 class ExactPosition(msgspec.Struct):
@@ -45,7 +46,12 @@ class PerpetualFacts:
         self.fundings: dict[str, FundingPaid] = {}
         self.liquidations: dict[str, PositionLiquidated] = {}
         self.funded: dict[BotId, tuple[Fraction, Fraction]] = {}
-        """What fundings brought an owner by what it held then, and how far that may be off."""
+        """What fundings brought an owner by what it held at their stamps, and how far that may be
+        off."""
+        self.at_ns = 0
+        """When the record that is taken was written."""
+        self.past: dict[InstrumentId, list[tuple[int, dict[BotId, int]]]] = {}
+        """What owners held of each, and until when."""
         self.fills = 0
         self.flips = 0
         """Fills that took an owner through zero."""
@@ -60,6 +66,7 @@ class PerpetualFacts:
 
     def give(self, owner: BotId, key: InstrumentId, size: int, value: int) -> None:
         """Take what an owner got (+) or gave away (−) without the venue."""
+        self.past.setdefault(key, []).append((self.at_ns, self._sizes(key)))
         held = self.owned.setdefault((owner, key), ExactPosition())
         self.flips += held.size * (held.size + size) < 0
         held.trade(size, value)
@@ -92,24 +99,38 @@ class PerpetualFacts:
     def take_funding(self, paid: FundingPaid, terms: Instrument | None) -> bool:
         """Take a funding; False = this stamp's is known.
 
-        Each owner has its own of what it holds now. What the venue paid beside that, for positions
-        that were others at the stamp, may be any owner's.
+        Each owner has its own of what it held at the stamp, or of what it held at any time since
+        that explains the amount as well: a fill may have come late. What the venue paid beside
+        that may be any owner's.
         """
         if paid.name in self.fundings:
             return False
         self.fundings[paid.name] = paid
-        due: dict[BotId, Fraction] = {}
-        for (owner, key), held in self.owned.items():
-            if key == paid.instrument and held.size and terms is not None:
-                worth = Fraction(held.size * (paid.mark_e8 or 0), 10 ** (terms.size_decimals + 2))
-                due[owner] = -worth * (paid.rate_e18 or 0) / 10**18
-        beside = abs(paid.amount_micro - sum(due.values(), Fraction(0))) + 2
-        if not due:
-            due, beside = {UNASSIGNED: Fraction(paid.amount_micro)}, Fraction(0)
-        for owner, amount in due.items():
+        key, amount, stamp_ns = paid.instrument, paid.amount_micro, nominal_stamp(paid.stamp_ns)
+        since = [sizes for until_ns, sizes in self.past.get(key, ()) if until_ns > stamp_ns]
+        since = [one for one in (*since, self._sizes(key)) if sum(one.values()) or not amount]
+        if terms is None or not any(since):
+            since, dues = [], [{UNASSIGNED: Fraction(amount)}]
+        else:
+            unit = -Fraction(
+                (paid.mark_e8 or 0) * (paid.rate_e18 or 0), 10 ** (terms.size_decimals + 20)
+            )
+            dues = [{owner: size * unit for owner, size in one.items()} for one in since]
+        apart = [abs(sum(due.values(), Fraction(0)) - amount) for due in dues]
+        most = min(apart[0], apart[-1])
+        fit = [due for due, one in zip(dues, apart, strict=True) if one <= most + 1]
+        for owner in {owner for due in fit for owner in due}:
+            parts = [due.get(owner, Fraction(0)) for due in fit]
+            low, high = min(parts), max(parts)
             before = self.funded.get(owner, (Fraction(0), Fraction(0)))
-            self.funded[owner] = before[0] + amount, before[1] + beside
+            doubt = (high - low) / 2 + (most + 3 if since else 0)
+            self.funded[owner] = before[0] + (low + high) / 2, before[1] + doubt
         return True
+
+    def _sizes(self, key: InstrumentId) -> dict[BotId, int]:
+        return {
+            owner: held.size for (owner, of), held in self.owned.items() if of == key and held.size
+        }
 
     def take_liquidation(self, taken: PositionLiquidated) -> list[LiquidatedPart] | None:
         """Take a liquidation; give each owner's part of it, None where it is known.

@@ -180,7 +180,7 @@ def _judge_exposure(run: EngineRun, folded: PerpetualFacts, speak: Speak) -> Non
 
 
 def _judge_fundings(run: EngineRun, folded: PerpetualFacts, speak: Speak) -> None:
-    """See that what fundings brought is each owner's by what it held when they were booked."""
+    """See that what fundings brought is each owner's by what it held at their stamps."""
     state = run.executor.ledger.state
     total = sum(paid.amount_micro for paid in folded.fundings.values())
     if state.income_micro.get(CashKind.FUNDING, 0) != total:

@@ -504,7 +504,7 @@ class SimulatedAccount:
         seen.now_ns = at_ns
         if isinstance(message, AnyWalletEffect):
             self.runs.asked_of_wallet(message, self.speak)
-        seen.take(message)
+        seen.take(message, at_ns)
         if isinstance(message, ev.LatchReleased):
             seen.released_seq = len(self.disk.rows)
         if run is None or not run.open:
