@@ -64,6 +64,11 @@ PLACE_WAIT_NS_MAX = 5_000_000_000
 """How long a place that was refused for its rate waits to leave again. What is to wait longer ends:
 its price would be of another time."""
 
+PLACE_AGE_NS_MAX = 30_000_000_000
+"""How long after it was decided a place may still leave the queue. The machine may have slept for
+hours meanwhile: what no intent stands behind, as an order by hand, is not taken back then. As long
+as an executor waits for news of an order before it is UNKNOWN."""
+
 LATE_MAX = 1_000
 """How many timed-out places are remembered, in case their answer comes after all."""
 
@@ -242,6 +247,7 @@ class PlacesLane:
         """Send what waited and may leave now."""
         requests: list[Request] = []
         queue = self.queue
+        self._drop_old(now_ns)
         while (
             queue
             and len(self._flights) < self._slots
@@ -254,6 +260,16 @@ class PlacesLane:
             self._settle_veto()
             self._outbox.alert(Severity.INFO, "place_queue_over", "places are taken again")
         return requests
+
+    def _drop_old(self, now_ns: int) -> None:
+        """Drop what has waited too long; the oldest is first."""
+        while self.queue:
+            order = next(iter(self.queue.values())).order
+            if now_ns - order.created_ns <= PLACE_AGE_NS_MAX:
+                return
+            del self.queue[order.id]
+            age_s = PLACE_AGE_NS_MAX // 1_000_000_000
+            self._not_sent(order.id, f"it could not be sent within {age_s} s of its decision")
 
     def expire(self, now_ns: int) -> None:
         """Give up waiting for places past their timeout: they may be live, which is not known."""

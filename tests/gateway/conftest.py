@@ -47,7 +47,7 @@ class Build:
             "side": Side.BUY,
             "price": 4_000,
             "size": 10_000_000,
-            "created_ns": 0,
+            "created_ns": 10**18,
         }
         return PlaceOrder(order=Order(**(fields | changes)))
 

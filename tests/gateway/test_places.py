@@ -8,7 +8,7 @@ from engine.domain.instruments import BotId
 from engine.domain.modes import BELIEVED_NS
 from engine.domain.orders import OrderId
 from engine.gateway import core as module
-from engine.gateway.core import PlacesLane
+from engine.gateway.core import PLACE_AGE_NS_MAX, PlacesLane
 from engine.gateway.lanes import RequestOutbox
 
 NOW = 10**18
@@ -121,3 +121,25 @@ def test_a_refused_knock_closes_the_venue_anew(build):
     assert lane.pump(later) == []
     assert lane.place(build.place(3), later + BELIEVED_NS - 1) == []
     assert len(outbox.take_reports()) == 2
+
+
+def test_a_queued_place_of_before_a_sleep_of_the_machine_never_leaves(build):
+    lane, outbox = lane_of(build, places_in_flight_max=1)
+    for number in (1, 2, 3):
+        lane.place(build.place(number), NOW)
+    woken = NOW + PLACE_AGE_NS_MAX + 1
+    lane.place(build.place(4, created_ns=woken), woken)
+    lane.expire(woken)
+
+    assert [request.effect.order.id for request in lane.pump(woken)] == [4]
+    assert [report.order for report in outbox.take_reports()] == [1, 2, 3]
+
+
+def test_a_place_may_leave_the_queue_as_long_as_its_order_is_not_old(build):
+    lane, _ = lane_of(build, places_in_flight_max=1)
+    (first,) = lane.place(build.place(1), NOW)
+    lane.place(build.place(2), NOW)
+    late = NOW + PLACE_AGE_NS_MAX
+    lane.answer(build.reply(first), late)
+
+    assert [request.effect.order.id for request in lane.pump(late)] == [2]
