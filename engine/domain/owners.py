@@ -129,3 +129,13 @@ def taken_first(held: Mapping[BotId, int], size: int) -> list[tuple[BotId, int]]
             found.append((owner, part))
             left -= part
     return [*found, (MANUAL, left)] if left else found
+
+
+def repaid(owed: int, debtor: int, held: int | None) -> int:
+    """Return how much of what `manual` owes to merges that came before their fills is paid.
+
+    `owed` = what they took of it that no owner held; `debtor` = what it holds by now, below zero.
+    `held` = the tokens of another owner whose fill came; None = its own came.
+    """
+    lacking = min(owed, max(0, -debtor))
+    return owed - lacking if held is None else max(0, min(lacking, held))

@@ -184,6 +184,8 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     `redeemable` are winners of a resolved market that have not been paid: nothing can happen to
     them but their redemption. Below zero = more were redeemed than their fills have shown so far.
     `lost` are its losers: worth nothing, and kept for the day its result is corrected.
+    `owed` of `manual` are tokens that merges took although no owner held them, for `owed_micro`:
+    their fills, of whichever owner, are still to come.
     Costs are what was paid without fees, by average.
     """
 
@@ -194,6 +196,8 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     leaving: int = 0
     redeemable: int = 0
     lost: int = 0
+    owed: int = 0
+    owed_micro: int = 0
     cost_settled_micro: int = 0
     cost_pending_micro: int = 0
     cost_leaving_micro: int = 0

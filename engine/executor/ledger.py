@@ -50,8 +50,10 @@ from engine.executor.settlement import (
     LedgerState,
     balance,
     commit_signed,
+    convert_leg,
     move_signed,
     realise,
+    repay,
     settle,
     sweep,
     take_fill,
@@ -340,9 +342,13 @@ class Ledger:
         """Tidy what a change left: stray costs, resolved tokens, the list of what is held."""
         state, key = self.state, holding.instrument
         tidy(state, holding)
-        if holding.payout_yes_micro is not None:
+        holders = state.owned[key]
+        if holding.payout_yes_micro is None:
+            debtor = holders.get(MANUAL)
+            if debtor is not None and (debtor.yes.owed or debtor.no.owed):
+                repay(state, debtor, holding)
+        else:
             sweep(state, holding, holding.payout_yes_micro)
-            holders = state.owned[key]
             if len(holders) > 1:
                 net_surplus(holders, 10 ** state.instruments[key].size_decimals)
         self._sort(key)
@@ -401,7 +407,7 @@ class Ledger:
 
         `owner` None = no order here asked for it: a split is by hand, a merge took what is held by
         hand first (`taken_first`). Whoever calls has not booked it before. More pairs than are
-        held are booked all the same.
+        held are booked all the same; what no order here asked for is owed until their fills come.
         """
         size, amount = event.size, event.amount_micro
         if size < 0 and self.holding(event.instrument).payout_yes_micro is not None:
@@ -416,7 +422,7 @@ class Ledger:
                     amount_micro=amount,
                 )
             )
-        booked = DONE
+        booked, state = DONE, self.state
         holders = dict(self.holders(event.instrument))
         for slot, half in (("yes", amount // 2), ("no", amount - amount // 2)):
             whose = [(owner or MANUAL, abs(size))]
@@ -426,22 +432,15 @@ class Ledger:
             parts = shares(half, [part for _, part in whose])
             for (name, part), cash in zip(whose, parts, strict=True):
                 holding = self._own(event.instrument, name)
-                self._convert_leg(holding, slot, part if size > 0 else -part, cash)
+                leg = getattr(holding, slot)
+                convert_leg(state, holding, leg, part if size > 0 else -part, cash)
+                if owner is None and size < 0 and leg.settled < 0:  # no owner held this part
+                    leg.owed += part
+                    leg.owed_micro += cash
                 self._after(holding)
                 verdict = self._verdict(holding)
                 booked = verdict if verdict.anomalies else booked
         return booked
-
-    def _convert_leg(self, holding: Holding, slot: str, size: int, cash_micro: int) -> None:
-        """Give an owner tokens of one leg for cash (`size` > 0), or take them for it."""
-        leg = getattr(holding, slot)
-        settled, pending = (-cash_micro, 0) if size > 0 else cost_out(leg, -size)
-        leg.settled += size
-        leg.cost_settled_micro -= settled
-        leg.cost_pending_micro -= pending
-        brought = cash_micro if size < 0 else -cash_micro
-        self.state.cash_settled_micro += brought
-        realise(self.state, holding, brought - settled - pending)
 
     def transfer(self, event: HoldingTransferred, *, now_ns: int = 0) -> Booked:
         """Book what one owner gave another at a price: a sale of the one, a buy of the other.

@@ -19,7 +19,7 @@ from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
 from engine.domain.money import MICRO_DECIMALS
 from engine.domain.orders import Order, OrderId
-from engine.domain.owners import HoldersPast, liquidated_parts, shares
+from engine.domain.owners import HoldersPast, liquidated_parts, repaid, shares
 from engine.domain.perpetual_events import PositionLiquidated
 from engine.domain.products.binary import pays_micro
 from engine.domain.products.perpetual import closing
@@ -454,6 +454,37 @@ def tidy(state: LedgerState, holding: Holding) -> None:
         if leg.cost_settled_micro and not leg.settled and not leg.pending:
             realise(state, holding, -leg.cost_settled_micro)
             leg.cost_settled_micro = 0
+
+
+def convert_leg(
+    state: LedgerState, holding: Holding, leg: LegHolding, size: int, cash_micro: int
+) -> None:
+    """Give an owner tokens of one leg for cash (`size` > 0), or take them for it."""
+    settled, pending = (-cash_micro, 0) if size > 0 else cost_out(leg, -size)
+    leg.settled += size
+    leg.cost_settled_micro -= settled
+    leg.cost_pending_micro -= pending
+    brought = cash_micro if size < 0 else -cash_micro
+    state.cash_settled_micro += brought
+    realise(state, holding, brought - settled - pending)
+
+
+def repay(state: LedgerState, debtor: Holding, holding: Holding) -> None:
+    """Give tokens of late fills to the merges that took them before, for the cash of those."""
+    for leg, own in ((debtor.yes, holding.yes), (debtor.no, holding.no)):
+        size = repaid(leg.owed, leg.total, None if holding is debtor else own.settled)
+        if not size:
+            continue
+        value = leg.owed_micro * size // leg.owed
+        leg.owed -= size
+        leg.owed_micro -= value
+        if holding is not debtor:
+            cost, _ = cost_out(own, size)
+            own.settled -= size
+            own.cost_settled_micro -= cost
+            leg.settled += size
+            realise(state, holding, value - cost)
+            realise(state, debtor, -value)
 
 
 def await_redemption(

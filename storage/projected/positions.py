@@ -10,7 +10,14 @@ from engine.domain.commands import MANUAL
 from engine.domain.events import CashMoved, HoldingTransferred, RedemptionsListed
 from engine.domain.fills import FillState
 from engine.domain.instruments import BotId, Leg, Mode, Side
-from engine.domain.owners import HoldersPast, funded_parts, liquidated_parts, shares, taken_first
+from engine.domain.owners import (
+    HoldersPast,
+    funded_parts,
+    liquidated_parts,
+    repaid,
+    shares,
+    taken_first,
+)
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.binary import PAIR
 from engine.domain.products.funding import RateType, nominal_stamp
@@ -51,6 +58,10 @@ class PositionRow(msgspec.Struct, kw_only=True):
     dust: int = 0
     """What its fees in the traded asset left of an increment, in the asset's units; below zero =
     they were paid of what others left."""
+    owed: int = 0
+    """Of `manual`: what merges took although no owner held it; its fills are still to come."""
+    owed_micro: int = 0
+    """What those merges brought for it."""
     unvalued: int = 0
     updated_ns: int
     seq: int
@@ -131,6 +142,24 @@ class PositionRow(msgspec.Struct, kw_only=True):
             self.cost_micro -= self.cost_micro * -size // held if -size < held else self.cost_micro
         self.settled += size
 
+    def owe(self, size: int, value_micro: int) -> None:
+        """Note that no owner held what a merge took, which was booked as this owner's."""
+        self.owed += size
+        self.owed_micro += value_micro
+
+    def settle_owed(self, size: int) -> int:
+        """Let go of so much of what is owed; return what its merges had brought."""
+        value = self.owed_micro * size // self.owed
+        self.owed -= size
+        self.owed_micro -= value
+        return value
+
+    def take_back(self, size: int, value_micro: int) -> None:
+        """Take out a merge's part that was another owner's, as if it had never been this one's."""
+        self.sold -= size
+        self.received_micro -= value_micro
+        self.settled += size
+
 
 class LiquidationRow(msgspec.Struct, kw_only=True):
     """One row of `liquidations`: what a venue closed of an account's position by itself."""
@@ -205,6 +234,7 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
         )
     else:
         position.apply_fill(fill, booked.sign)
+        _repay(fold, position, record)
 
 
 def _changing(fold: Fold, account: str, instrument: str, record: Record) -> None:
@@ -254,6 +284,25 @@ def on_fill_confirmed(fold: Fold, confirmed: FillConfirmed, record: Record) -> N
     position = _position(fold, _key_of(fill), fill.mode, record)
     position.pending -= fill.tokens
     position.settled += fill.tokens
+    _repay(fold, position, record)
+
+
+def _repay(fold: Fold, position: PositionRow, record: Record) -> None:
+    """Give tokens of late fills to the merges that took them before, for the cash of those."""
+    place = position.account, position.instrument, position.leg
+    own = position.bot == MANUAL
+    debtor = position if own else fold.rows.find(PositionRow, *place, MANUAL)
+    if debtor is None or not debtor.owed:
+        return
+    total = debtor.settled + debtor.pending
+    size = repaid(debtor.owed, total, None if own else position.settled)
+    if not size:
+        return
+    value = debtor.settle_owed(size)
+    if not own:
+        position.convert(-size, value)
+        debtor = _position(fold, (*place, MANUAL), debtor.mode, record)
+        debtor.take_back(size, value)
 
 
 def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:
@@ -271,7 +320,11 @@ def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:
         for (owner, part), cash in zip(whose, parts, strict=True):
             key = event.account, event.instrument, leg, owner
             size = part if event.size > 0 else -part
-            _position(fold, key, booked.mode, record).convert(size, cash)
+            position = _position(fold, key, booked.mode, record)
+            position.convert(size, cash)
+            if not booked.owner and size < 0 and position.settled < 0:  # no owner held it
+                position.owe(part, cash)
+            _repay(fold, position, record)
 
 
 def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
@@ -288,6 +341,7 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
         _hand_over(fold, position, event.tokens, event.amount_micro, record)
     else:
         position.convert(event.tokens, event.amount_micro)
+        _repay(fold, position, record)
 
 
 def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record) -> None:
@@ -384,7 +438,9 @@ def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record
         return
     for owner, size in ((event.from_owner, -event.size), (event.to_owner, event.size)):
         key = event.account, event.instrument, event.leg, owner
-        _position(fold, key, mode, record).convert(size, value)
+        position = _position(fold, key, mode, record)
+        position.convert(size, value)
+        _repay(fold, position, record)
 
 
 def _hand_over(

@@ -14,13 +14,14 @@ from engine.domain.effects import CancelOrders, MergePairs
 from engine.domain.events import (
     CashKind,
     CashMoved,
+    FillSettled,
     HoldingTransferred,
     InstrumentResolved,
     OrderCancelled,
     PairsConverted,
     TokensRedeemed,
 )
-from engine.domain.fills import FillState
+from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import UNASSIGNED, BotId, InstrumentId, Leg, Side
 from engine.domain.intents import ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState
@@ -315,6 +316,67 @@ def test_a_merge_nobody_here_asked_for_takes_what_is_held_by_hand_first(rig: Any
     checked(rig)
 
 
+def unasked(rig: Any, size: int, transaction: str = "0x2") -> PairsConverted:
+    """A merge of pairs that no record here asks for."""
+    return PairsConverted(
+        account=ACCOUNT, transaction=transaction, instrument=M1, size=-size * SHARE,
+        amount_micro=size * SHARE, at_ns=rig.now,
+    )  # fmt: skip
+
+
+def legs(rig: Any) -> dict[BotId, tuple[int, int]]:
+    """What each owner has settled of YES and of NO."""
+    holders = rig.executor.ledger.holders(M1).items()
+    return {owner: (one.yes.settled, one.no.settled) for owner, one in holders}
+
+
+def test_a_merge_that_was_listed_before_its_fills_is_of_whoever_they_were(rig: Any) -> None:
+    """A home was put back: the journal lacks who asked for it, and what he had bought."""
+    rig.feed(unasked(rig, 40))
+    assert legs(rig) == {MANUAL: (-40 * SHARE, -40 * SHARE)}
+    buy(rig, BOT, 30, price=4_800)
+    buy(rig, SECOND, 15, price=4_000)
+    buy(rig, BOT, 50, Leg.NO, price=5_000)
+
+    assert legs(rig) == {MANUAL: (0, 0), BOT: (0, 10 * SHARE), SECOND: (5 * SHARE, 0)}
+    made = {owner: one.realised_micro for owner, one in rig.executor.ledger.holders(M1).items()}
+    assert made == {MANUAL: 0, BOT: 30 * 20_000, SECOND: 10 * 100_000}
+    checked(rig)
+
+
+def test_a_merge_before_its_fills_leaves_nobody_what_is_not_there_to_sell(rig: Any) -> None:
+    rig.feed(unasked(rig, 40))
+    rig.rest([(4_800, 40)])
+    rig.feed(rig.fill(1, 40, state=FillState.MATCHED, fill="late"))
+    assert rig.executor.ledger.owned(M1, BOT).yes.pending == 40 * SHARE
+    rig.feed(FillSettled(account=ACCOUNT, fill=FillId("late")))
+    rig.executor.withdraw(BOT, M1, rig.now)
+
+    assert rig.executor.ledger.holding(M1).yes.settled == 0
+    assert [one.side for one in rig.quote((), [(5_200, 30)])] == [Side.BUY]  # it buys NO
+    checked(rig)
+
+
+def test_what_manual_gave_before_its_fill_no_merge_of_before_takes_from_others(rig: Any) -> None:
+    rig.feed(unasked(rig, 40))
+    buy(rig, MANUAL, 40)
+    rig.feed(transferred(10, 5_500))
+    buy(rig, SECOND, 20)
+
+    assert legs(rig)[SECOND] == (20 * SHARE, 0)
+    assert legs(rig)[MANUAL] == (-10 * SHARE, -40 * SHARE)
+
+
+def test_what_a_merge_is_owed_survives_a_restart(rig: Any, make_rig: Any) -> None:
+    rig.feed(unasked(rig, 40))
+    fresh = make_rig(cash=0, empty=True)
+    fresh.executor.restore(rig.executor.snapshot())
+    buy(fresh, BOT, 50)
+
+    assert legs(fresh) == {MANUAL: (0, -40 * SHARE), BOT: (10 * SHARE, 0)}
+    checked(fresh)
+
+
 def test_a_reward_is_split_by_what_rested_and_how_long(rig: Any) -> None:
     rig.rest([(4_800, 100)])
     rig.rest([(4_800, 300)], bot=SECOND)
@@ -416,7 +478,9 @@ def test_shares_add_up_to_the_unit(amount: int, weights: list[int]) -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("buy", "sell", "pending", "void", "give", "merge", "split", "resolve")),
+        st.sampled_from(
+            ("buy", "sell", "pending", "void", "give", "merge", "early", "split", "resolve")
+        ),
         st.sampled_from((MANUAL, BOT, SECOND, THIRD)),
         st.sampled_from((Leg.YES, Leg.NO)),
         st.integers(1, 90),
@@ -463,6 +527,8 @@ class Books:
                 min(getattr(ledger.holding(M1), slot).settled for slot in ("yes", "no")) >= size
             ):
                 ledger.convert(self.converted(-size))
+            case "early":
+                ledger.convert(self.converted(-size))
             case "split":
                 ledger.convert(self.converted(size), owner)
             case "resolve":
@@ -490,3 +556,22 @@ def test_the_account_is_the_sum_of_its_owners_whatever_happens(build: Any, steps
             for name in ("settled", "pending", "leaving", "redeemable", "lost"):
                 sum_of = sum(getattr(getattr(one, slot), name) for one in holders)
                 assert getattr(getattr(total, slot), name) == sum_of
+
+
+SURE = STEPS.map(
+    lambda steps: [one for one in steps if one[0] not in {"give", "pending", "resolve"}]
+)
+
+
+@given(steps=SURE)
+@settings(max_examples=120, deadline=None)
+def test_no_owner_has_what_the_account_has_not_however_early_a_merge_was(
+    build: Any, steps: Any
+) -> None:
+    books = Books(build)
+    for what, owner, leg, size, price in steps:
+        books.step(what, owner, leg, size, price)
+        total, holders = books.ledger.holding(M1), books.ledger.holders(M1).values()
+        for slot in ("yes", "no"):
+            theirs = sum(max(0, getattr(one, slot).settled) for one in holders)
+            assert theirs == max(0, getattr(total, slot).settled)
