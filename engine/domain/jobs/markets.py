@@ -12,7 +12,8 @@ from engine.domain.jobs import JobArguments
 class MarketsJob(JobArguments):
     """Fetch the list of all markets of a venue, so that they can be searched on the Markets page.
 
-    Only what changed is written. An interrupted fetch continues where it stopped.
+    Only what changed is written. An interrupted fetch continues where it stopped. Where no venue is
+    named and no account is at Polymarket, the venue of the accounts is asked.
     """
 
     housekeeping = True

@@ -145,6 +145,36 @@ class Account:
         return self.fills[bisect_left(self.fills, since_ns, key=lambda fill: fill.at_ns) :]
 
 
+SPAN_NS = 300 * 1_000_000_000
+DAY_SPANS = 288
+
+
+class TradedVolume(msgspec.Struct, kw_only=True):
+    """What one market traded, in micro-units of its currency: price times size of every trade."""
+
+    total_micro: int = 0
+    """Since the exchange counts: one that an older version began counts from its next start on."""
+    spans: dict[int, int] = {}
+    """By five minutes, of the last day."""
+
+    def add(self, micro: int, now_ns: int) -> None:
+        """Count a trade."""
+        span, spans = now_ns // SPAN_NS, self.spans
+        self.total_micro += micro
+        spans[span] = spans.get(span, 0) + micro
+        if len(spans) > DAY_SPANS:
+            self.spans = {one: sum_micro for one, sum_micro in spans.items() if self._of(one, span)}
+
+    def day_micro(self, now_ns: int) -> int:
+        """Return what was traded in the last 24 h, to five minutes."""
+        return sum(micro for one, micro in self.spans.items() if self._of(one, now_ns // SPAN_NS))
+
+    @staticmethod
+    def _of(span: int, now: int) -> bool:
+        """Say whether five minutes are of the day that ends with others."""
+        return span > now - DAY_SPANS
+
+
 class ExchangeMarket:
     """One instrument, its book and where it stands between listing and payout."""
 
@@ -160,6 +190,7 @@ class ExchangeMarket:
         "payout",
         "proof",
         "share",
+        "traded",
     )
 
     def __init__(self, instrument: Instrument) -> None:
@@ -192,6 +223,7 @@ class ExchangeMarket:
         """What one YES pays in micro-units; None = not resolved."""
         self.proof = ""
         """Where the strike comes from; empty = no strike is proven."""
+        self.traded = TradedVolume()
         self.divisor = divisor
         self.one = instrument.one
         self.share = 10**instrument.size_decimals

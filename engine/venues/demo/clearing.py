@@ -382,12 +382,14 @@ class Clearing:
         self.outbox.send(fill.customer, msgspec.convert(fill, Filled, from_attributes=True))
 
     def _print(self, market: ExchangeMarket, order: RestingOrder, matches: list[Match]) -> None:
-        """Print one trade per level, as the tape of a venue does."""
-        if not self.outbox.publishing:
-            return
+        """Count what was traded, and print one trade per level, as the tape of a venue does."""
         sizes: dict[int, int] = {}
         for maker, size in matches:
             sizes[maker.level] = sizes.get(maker.level, 0) + size
+        micro = sum(level * size for level, size in sizes.items()) // market.divisor
+        market.traded.add(micro, self.outbox.timeline.now_ns)
+        if not self.outbox.publishing:
+            return
         for level, size in sizes.items():
             self.outbox.publish(
                 TradePrinted(

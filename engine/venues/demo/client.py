@@ -210,7 +210,9 @@ async def first_frame(url: str) -> wire.MarketFrame:
 def page_of(frame: wire.MarketFrame) -> ListingPage:
     """Return the open markets of a whole listing."""
     listed, books = markets_in(frame)
-    return ListingPage(tuple(_row(one, books.get(one.id)) for one in listed.values()), {}, "")
+    none = wire.Traded(0, 0)
+    rows = (_row(one, books.get(one.id), frame.traded.get(one.id, none)) for one in listed.values())
+    return ListingPage(tuple(rows), {}, "")
 
 
 def markets_in(
@@ -229,7 +231,7 @@ def markets_in(
     return listed, books
 
 
-def _row(one: Instrument, book: BookReplaced | None) -> MarketListing:
+def _row(one: Instrument, book: BookReplaced | None, traded: wire.Traded) -> MarketListing:
     name = one.id.partition(":")[2]
     of_kind = {kind: category for category, kind in KINDS.items()}
     category = of_kind.get(one.kind, ROLLING if one.series else EVENT)
@@ -247,8 +249,8 @@ def _row(one: Instrument, book: BookReplaced | None) -> MarketListing:
         bid=float(one.price_decimal(bids[0][0])) if bids else None,
         ask=float(one.price_decimal(asks[0][0])) if asks else None,
         last=None,
-        volume_24h=0.0,
-        volume=0.0,
+        volume_24h=traded.day_micro / MICRO,
+        volume=traded.total_micro / MICRO,
         liquidity=resting / MICRO,
         tick=float(one.price_decimal(one.tick)),
         size_min=float(one.size_decimal(one.smallest)),

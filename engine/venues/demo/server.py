@@ -170,8 +170,16 @@ class DemoServer:
 
     async def _market(self, request: web.Request) -> web.StreamResponse:
         self._step(self._now())
-        opening = tuple(self._host.exchange.opening())
-        first = wire.MarketFrame(at_ns=self._clock.now_ns(), events=opening)  # type: ignore[arg-type]
+        exchange = self._host.exchange
+        traded = {
+            name: wire.Traded(one.traded.day_micro(exchange.now_ns), one.traded.total_micro)
+            for name, one in exchange.order_entry.markets.items()
+        }
+        first = wire.MarketFrame(
+            at_ns=self._clock.now_ns(),
+            events=tuple(exchange.opening()),  # type: ignore[arg-type]
+            traded=traded,
+        )
         return await self._listen(request, Listener(None), wire.pack(first))
 
     async def _user(self, request: web.Request) -> web.StreamResponse:

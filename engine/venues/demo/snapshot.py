@@ -16,7 +16,7 @@ from engine.domain.fills import FillState
 from engine.domain.instruments import AccountId, Instrument, InstrumentId
 from engine.domain.products.position import SignedPosition
 from engine.errors import BadInput
-from engine.venues.demo.accounts import Account, ExchangeMarket
+from engine.venues.demo.accounts import Account, ExchangeMarket, TradedVolume
 from engine.venues.demo.clearing import RedeemTransaction, Transaction
 from engine.venues.demo.exchange import DemoExchange
 from engine.venues.demo.ledger import ExchangeWallet
@@ -85,6 +85,7 @@ class MarketSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     payout: int | None
     proof: str
     turn: int
+    traded: TradedVolume = msgspec.field(default_factory=TradedVolume)
 
 
 class ExchangeSnapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,6 +266,7 @@ def _market_state(market: ExchangeMarket) -> MarketSnapshot:
         payout=market.payout,
         proof=market.proof,
         turn=market.book.turn,
+        traded=market.traded,
     )
 
 
@@ -319,4 +321,5 @@ def _restore_markets(exchange: DemoExchange, snapshot: ExchangeSnapshot) -> None
         market.accepting = state.accepting
         market.payout = state.payout
         market.proof = state.proof
+        market.traded = state.traded
         market.book.load(resting.get(state.instrument.id, []), state.turn)

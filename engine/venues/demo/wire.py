@@ -13,7 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from engine.domain.events import MarketEvent, VenueEvent
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.errors import BadInput
 from engine.feeds.counts import UNREADABLE
 
@@ -43,11 +43,21 @@ and the exchange does not answer that question."""
 FRAME_BYTES_MAX = 64 * 1024 * 1024
 
 
-class MarketFrame(msgspec.Struct, frozen=True, kw_only=True):
+class Traded(msgspec.Struct, frozen=True, array_like=True):
+    """What a market traded, in micro-units of its currency."""
+
+    day_micro: int
+    """In 24 h."""
+    total_micro: int
+
+
+class MarketFrame(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Market events of one moment, in order. None = a keepalive: every open book is as sent."""
 
     at_ns: int
     events: tuple[MarketEvent, ...] = ()
+    traded: dict[InstrumentId, Traded] = {}
+    """Of every market, in the first frame alone."""
 
 
 class ExchangeUserFrame(msgspec.Struct, frozen=True, kw_only=True):
