@@ -369,14 +369,15 @@ OWNED = (
     "sum(funding_micro) AS funding_micro, "
     "sum(made_micro + iif(pays IS NULL, 0, value_micro - cost_micro)) AS realised_micro, "
     "sum(iif(held AND NOT unpriced, value_micro - cost_micro, 0)) AS unrealised_micro, "
-    "sum(iif(held, cost_micro, 0)) AS cost_micro, sum(held) AS legs, sum(unpriced) AS unpriced "
+    "sum(iif(held AND NOT coalesce(signed, 0), cost_micro, 0)) AS cost_micro, "
+    "sum(held) AS legs, sum(unpriced) AS unpriced "
     "FROM valued GROUP BY account, bot, mode, currency) "
 )
 """What each owner made by its fills, and got or paid for holding: `?1` is the engine.
 
 What it holds of a resolved market is worth what that pays, anything else its last two-sided mid, as
-`put_holdings` wrote it. `unpriced` are positions held long or short that have none: what they made
-is unknown, and in no sum.
+`put_holdings` wrote it. Nothing was paid for what is held long or short; `unpriced` are such
+positions without a price: what they made is unknown, and in no sum.
 """
 
 FUNDED = (

@@ -259,6 +259,7 @@ def test_funding_is_in_the_pnl_of_a_period_in_which_it_came_and_in_no_earlier_on
     both.fund(-7, None)
     (row,) = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={"now": both.books.at_ns})
     assert (row["funding"] * MICRO, row["now"] * MICRO) == (33, -7)
+    assert (row["markets"], row["cost"]) == (1, 0), "nothing was paid for a short"
 
 
 def test_what_a_perpetual_without_a_price_made_is_unknown_and_no_point_is_kept_of_it(
