@@ -34,10 +34,38 @@ CASH = (70.0, 400.0, 400.0)
 MARGINED_CASH = (40.0, 70.0, 400.0)
 """What accounts of worlds with a perpetual begin with: little enough to be liquidated."""
 
+BOLD = 0.5
+"""Share of those that may hold far more than their cash: its last tiers are reached."""
+
+BUFFERS = (0, 500, 4_000, 8_000)
+"""How far their marks must stay from liquidation, in basis points."""
+
+SWINGS = 0.25
+"""Share of the evaluations of a perpetual that want a position, long or short, and no quotes."""
+
 
 def account_of(name: str, random: Random, *, margined: bool = False) -> AccountSettings:
     """Return an account with limits that are met now and then."""
-    limits = RiskLimits(
+    limits = _limits_of(name, random)
+    if margined and random.random() < BOLD:
+        wide = Limit(absolute=380.0)
+        most = {"exposure_instrument_max": wide, "exposure_market_max": wide}
+        limits = limits.model_copy(update=most | {"exposure_account_max": wide})
+    if margined:
+        limits = limits.model_copy(update={"liquidation_buffer_min": random.choice(BUFFERS)})
+    return AccountSettings(
+        name=name,
+        venue="demo",
+        mode=Mode.DEMO,
+        currency=CURRENCY,
+        starting_cash=random.choice(MARGINED_CASH if margined else CASH),
+        merge_above=1.0 if name.endswith("1") else None,
+        limits=limits,
+    )
+
+
+def _limits_of(name: str, random: Random) -> RiskLimits:
+    return RiskLimits(
         order_value_max=Limit(absolute=random.choice((15.0, 40.0))),
         exposure_instrument_max=Limit(absolute=random.choice((30.0, 120.0))),
         # Of every second account it is less than a bot's capital, so that it is what binds.
@@ -50,15 +78,6 @@ def account_of(name: str, random: Random, *, margined: bool = False) -> AccountS
         drawdown_max=Limit(absolute=random.choice((6.0, 400.0, 400.0))),
         kill_drawdown_max=Limit(absolute=400.0),
         data_age_ms_max=random.choice((3_000, 10_000)),
-    )
-    return AccountSettings(
-        name=name,
-        venue="demo",
-        mode=Mode.DEMO,
-        currency=CURRENCY,
-        starting_cash=random.choice(MARGINED_CASH if margined else CASH),
-        merge_above=1.0 if name.endswith("1") else None,
-        limits=limits,
     )
 
 
@@ -168,6 +187,8 @@ class Restless:
         if view.mid2 is not None and not view.closed:
             self._mids[view.instrument.id] = view.instrument, view.mid2
             mood = self._random.choice(self._moods)
+            if view.instrument.product.signed and self._random.random() < SWINGS:
+                mood = self._target
             intents = mood(context, view.mid2 // 2, now_ns)
         self._evaluations += 1
         decision = Decision(

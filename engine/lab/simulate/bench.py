@@ -13,14 +13,16 @@ import msgspec
 
 from engine.domain import effects as fx
 from engine.domain import events as ev
+from engine.domain.assets import Money
 from engine.domain.commands import PlaceManual
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.orders import Order, OrderId
-from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
+from engine.domain.perpetual_events import FundingPaid, MarkPriced, PositionLiquidated
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
+from engine.lab.simulate.fee_assets import TakenFees
 from engine.lab.simulate.perpetual_facts import PerpetualFacts
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.foreign import TokensCame
@@ -61,6 +63,9 @@ class KnownFacts:
         self._cash = self._promised = 0
         self.deposits = 0
         self.perpetuals = PerpetualFacts()
+        self.fees = TakenFees()
+        self.third_fees: Counter[BotId] = Counter()
+        """What each owner paid of fees in a third asset."""
         self.shifts = 0
         """By how much anchor and peak moved without being earned: deposits, and tokens that came by
         their worth."""
@@ -174,6 +179,9 @@ class KnownFacts:
             self.fills[fill.fill] = fill
             self.filled[fill.order] = self.filled.get(fill.order, 0) + fill.size
             self._counted[fill.fill] = order
+            before = self.fees.third
+            self.fees.take(fill, self.instruments[order.instrument])
+            self.third_fees[order.bot] += self.fees.third - before
             self._count(fill.fill, 1)
         self._advance(fill.fill, fill.state)
 
@@ -189,21 +197,22 @@ class KnownFacts:
         if order is None or state is None or state is FillState.FAILED:
             return
         fill, confirmed = self.fills[name], state is FillState.CONFIRMED
-        value = fill.price * fill.size // self.instruments[order.instrument].value_divisor
-        brought = value - fill.fee_micro if order.side is Side.SELL else -value - fill.fee_micro
+        terms = self.instruments[order.instrument]
+        value, fee = fill.price * fill.size // terms.value_divisor, _fee_micro(fill, terms)
+        brought = value - fee if order.side is Side.SELL else -value - fee
         self._flow(order.bot, order.instrument, sign * brought)
         if self.signed(order.instrument):
             self._traded(order, fill, value, brought)
         elif order.side is Side.SELL:  # what is sold is gone at once
             self._move(order, settled=-sign * fill.size)
             if confirmed:
-                self._cash += sign * (value - fill.fee_micro)
+                self._cash += sign * (value - fee)
             else:
-                self._promised += sign * (value - fill.fee_micro)
+                self._promised += sign * (value - fee)
         else:
-            size = sign * fill.size
+            size = sign * (fill.size - self.fees.take(fill, terms))
             self._move(order, settled=size) if confirmed else self._move(order, pending=size)
-            self._cash -= sign * (value + fill.fee_micro)
+            self._cash -= sign * (value + fee)
 
     def signed(self, key: InstrumentId) -> bool:
         """Say whether an instrument is held long or short."""
@@ -391,6 +400,13 @@ class KnownFacts:
         return cash + self._cash + (self._promised if promised else 0)
 
 
+def _fee_micro(fill: ev.OrderFilled, terms: Instrument) -> int:
+    """Return what a fill's fee took of the account's currency."""
+    named = fill.fee if isinstance(fill.fee, Money) else None
+    of_currency = named is not None and named.asset.id == terms.currency
+    return fill.fee_micro + (named.amount if named is not None and of_currency else 0)
+
+
 # -- The bench: the judges of one account, and what they are shown ---------------------------------
 
 
@@ -404,10 +420,11 @@ class JudgeVerdict(NamedTuple):
 
 
 class BookTrust:
-    """When each book was proven to the engine last, and which it must not trust."""
+    """When each book was proven to the engine last, which it must not trust, and the marks."""
 
     def __init__(self) -> None:
         self.proof_ns: dict[InstrumentId, int] = {}
+        self.marks_e8: dict[InstrumentId, int] = {}
         self.distrusted: dict[InstrumentId, str] = {}
 
     def take(self, event: ev.Event, now_ns: int) -> None:
@@ -420,6 +437,8 @@ class BookTrust:
                 self.proof_ns[key] = now_ns
             case ev.BookDistrusted(instrument=key, reason=reason):
                 self.distrusted[key] = reason
+            case MarkPriced(instrument=key, mark_e8=mark_e8):
+                self.marks_e8[key] = mark_e8
             case ev.FeedLost():
                 self.distrusted |= dict.fromkeys(self.proof_ns, "the feed is lost")
             case _:

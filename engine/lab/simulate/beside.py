@@ -6,18 +6,15 @@ near: most worlds with a perpetual begin minutes before a full hour.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import exp
 from random import Random
 
 import msgspec
 
-from engine.domain.instruments import AccountId
 from engine.domain.products.funding import HOUR_NS
 from engine.domain.products.margin import MarginTier
+from engine.lab.simulate.fee_assets import FeesIn
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.margin_desk import MarginDesk
-from engine.venues.demo.profiles import PERPETUAL, SPOT, THIN, USD, Profile
+from engine.venues.demo.profiles import PERPETUAL, SPOT, THIN, USD, Profile, SpotSpec
 
 S = 1_000_000_000
 
@@ -39,21 +36,25 @@ SMALL_PERPETUAL = msgspec.structs.replace(
 )
 """Its tiers are crossed by what accounts hold here; who makes its market is in the last one."""
 
-STAMPS = 0.8
+STAMPS = 0.95
 """Share of the worlds with a perpetual that begin shortly before a stamp of its funding."""
 
-LEAPS = (0.05, 4.0)
-"""Logarithm of how far a mark leaps."""
-
-STAMP_NS = (10 * S, 400 * S)
-"""How long before it they begin."""
+STAMP_S = (15, 240)
+"""How long before it they begin; short times are as likely as long ones are, by their logarithm."""
 
 
-def profile_of(*, pair: bool, perpetual: bool) -> Profile:
+def profile_of(*, pair: bool, perpetual: bool, fees: FeesIn = FeesIn.QUOTE) -> Profile:
     """Return what the exchange of a world lists and who trades there."""
-    spots = (QUIET_PAIR,) if pair else ()
+    spots = (_pair(fees),) if pair else ()
     perpetuals = (SMALL_PERPETUAL,) if perpetual else ()
     return msgspec.structs.replace(THIN, spots=spots, perpetuals=perpetuals)
+
+
+def _pair(fees: FeesIn) -> SpotSpec:
+    """Return the pair of a world: where fees are of the base, its sizes are coarser than that."""
+    free = {} if fees in (FeesIn.QUOTE, FeesIn.NAMED) else {"taker_ppm": 0, "maker_ppm": 0}
+    sizes = {"size_decimals": 6, "lot": 10, "size_min": 100} if fees is FeesIn.BASE else {}
+    return msgspec.structs.replace(QUIET_PAIR, **free, **sizes)
 
 
 def has_pair(seed: int) -> bool:
@@ -66,23 +67,9 @@ def has_perpetual(exchange: DemoExchange) -> bool:
     return bool(exchange.clearing.margin.perpetuals)
 
 
-def leap(desk: MarginDesk, accounts: Iterable[AccountId], random: Random) -> bool:
-    """Let the mark of a perpetual leap until its next one; False = there is none.
-
-    By a few percent or many times over, mostly against one of the accounts: a short of little value
-    is liquidated, too.
-    """
-    marks = desk.ledger.perpetuals
-    for key, of in marks.items():
-        held = [size for one in accounts if (size := desk.ledger.size(one, key))]
-        against = random.choice(held or (-1, 1)) * random.choice((1, 1, 1, -1))
-        by = random.uniform(*LEAPS) * (-1 if against > 0 else 1)
-        desk.mark(key, max(1, int(of.mark_e8 * exp(by))))
-    return bool(marks)
-
-
 def near_a_stamp(begin_ns: int, random: Random) -> int:
     """Return when a world with a perpetual begins that was to begin at `begin_ns`."""
     if random.random() >= STAMPS:
         return begin_ns
-    return (begin_ns // HOUR_NS + 1) * HOUR_NS - random.randint(*STAMP_NS)
+    before_s = STAMP_S[0] * (STAMP_S[1] / STAMP_S[0]) ** random.random()
+    return (begin_ns // HOUR_NS + 1) * HOUR_NS - int(before_s * S)

@@ -19,6 +19,7 @@ from engine.executor.proof import within
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.engine_run import EngineRun
+from engine.lab.simulate.fee_assets import THIRD
 from engine.lab.simulate.perpetual_judges import judge_perpetuals, opened_micro
 from engine.lab.simulate.venue_side import CURRENCY
 from engine.lab.simulate.venue_truth import Speak
@@ -135,6 +136,7 @@ class EngineRuns:
         self._judge_budget(run, speak)
         self._judge_redemptions(run, speak)
         self._judge_owners(run, speak)
+        self._judge_fees(run, speak)
         if odd := self._seen.facts.odd_shift:
             speak("adopted", odd)
         sums = self._seen.side.exchange.invariants()
@@ -225,6 +227,19 @@ class EngineRuns:
             # Of what is over the engine may have forgotten what was made, and heard of it again.
             for owner in there - {UNASSIGNED} if key in facts.payouts else owners | there:
                 self._judge_owner(ledger.owned(key, owner), key, owner, speak)
+
+    def _judge_fees(self, run: EngineRun, speak: Speak) -> None:
+        """See that what fees took of a third asset is noted, and by whom it was paid."""
+        facts, state = self._seen.facts, run.executor.ledger.state
+        noted = state.assets.get(THIRD.id)
+        had = noted.fees if noted is not None else 0
+        if had != facts.fees.third:
+            speak("fees", f"{had} of {THIRD.id} are noted, fills took {facts.fees.third}")
+        for owner, paid in facts.third_fees.items():
+            totals = state.owners.get(owner)
+            own = totals.asset_fees.get(THIRD.id, 0) if totals is not None else 0
+            if own != paid:
+                speak("fees", f"{owner} paid {own} of {THIRD.id}, its fills took {paid}")
 
     def _judge_owner(self, held: Holding, key: InstrumentId, owner: BotId, speak: Speak) -> None:
         facts, worth, fills = self._seen.facts, 0, 1
@@ -347,6 +362,7 @@ class EngineRuns:
             speak("exchange", problem)
         _same(speak, "inventory", "journal's tokens", facts.holdings(), theirs)
         _same(speak, "inventory", "journal's cash", facts.cash(), cash)
+        _same(speak, "fees", "journal's fees", facts.fees.third, side.fees.third)
         state = executor.ledger.state
         ours: dict[tuple[InstrumentId, Leg], int] = {}
         for key, held in state.holdings.items():

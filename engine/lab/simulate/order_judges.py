@@ -11,6 +11,7 @@ from engine.domain.orders import Order
 from engine.lab.simulate.accounts import CAPITAL_MICRO
 from engine.lab.simulate.bench import Evidence
 from engine.lab.simulate.perpetual_judges import (
+    buffer,
     cash_micro,
     claims_micro,
     closes,
@@ -295,6 +296,7 @@ DECIDED = {
     "sells": sells,
     "buys": buys,
     "margin": margin,
+    "buffer": buffer,
     "legal": legal,
     "cross": cross,
     "limits": limits,

@@ -17,8 +17,8 @@ from engine.domain.products.position import SignedPosition
 from engine.lab.simulate.bench import Evidence, KnownFacts
 from engine.lab.simulate.beside import SMALL_PERPETUAL
 from engine.lab.simulate.engine_run import EngineRun
-from engine.lab.simulate.perpetual_facts import PerpetualFacts
-from engine.lab.simulate.venue_truth import ROOM_MICRO, Speak
+from engine.lab.simulate.perpetual_facts import ExactPosition, PerpetualFacts
+from engine.lab.simulate.venue_truth import ROOM_MICRO, Speak, maintenance_of, value_of
 
 # -- Orders: what they take of the cash, and what they may come to lose ----------------------------
 
@@ -38,6 +38,36 @@ def margin(order: Order, seen: Evidence) -> str:
         return ""  # it closes, or the other side takes more already
     free = cash_micro(seen)
     return f"it takes {after - before} micro, {free - before} are free" * (after > free)
+
+
+def buffer(order: Order, seen: Evidence) -> str:
+    """No order that may bring the mark too near to liquidation, with all that may fill on its side.
+
+    Cash counts every position as paid for, so that no cost is taken for a gain.
+    """
+    facts, key = seen.facts, order.instrument
+    if not facts.signed(key) or closes(order, seen):
+        return ""
+    sign, terms = 1 if order.side is Side.BUY else -1, facts.instruments[key]
+    size, there = facts.perpetuals.net.get(key, ExactPosition()).size, facts.cash(promised=False)
+    others = [one for one in seen.alive(key) if one[0].side is order.side]
+    for other, left in {
+        one.id: (one, left) for one, left in (*others, (order, order.size))
+    }.values():
+        unreported = min(left, other.size - facts.filled.get(other.id, 0))
+        size += sign * unreported
+        there -= sign * (other.price * unreported // terms.value_divisor)
+    mark_e8, least_bps = seen.books.marks_e8.get(key), seen.limits.liquidation_buffer_min
+    if size * sign <= 0 or not least_bps:
+        return ""
+    if mark_e8 is None:
+        return f"{size} may be held, and no mark is known"
+    moved_e8 = mark_e8 * (10_000 - sign * least_bps) // 10_000
+    worth = value_of(terms, size, moved_e8)
+    due = maintenance_of(abs(worth), SMALL_PERPETUAL.tiers)
+    left_micro = there + worth - due
+    room = ROOM_MICRO + len(others) + 1
+    return f"at a mark of {moved_e8} {float(left_micro)} micro are left" * (left_micro < -room)
 
 
 def closes(order: Order, seen: Evidence) -> bool:

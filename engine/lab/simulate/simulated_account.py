@@ -20,7 +20,6 @@ from engine.domain.commands import (
     AnyCommand,
     ApplySettings,
     Kill,
-    PlaceManual,
     ReleaseLatch,
     ResumeBot,
     StartBot,
@@ -28,18 +27,19 @@ from engine.domain.commands import (
 from engine.domain.commands.trading import TransferHolding
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind, Side
-from engine.domain.intents import Urgency
+from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
 from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits, SettingsDocument
 from engine.errors import LeaseLost
 from engine.executor.venue_reports import BEHIND
-from engine.lab.simulate.accounts import SERIES, account_of, bots_of, step_of, unit_of
+from engine.lab.simulate.accounts import SERIES, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.beside import has_perpetual
 from engine.lab.simulate.disk import Disk, Journal
 from engine.lab.simulate.engine_run import AUTH, EngineRun
 from engine.lab.simulate.faults import PUT_BACK_ONLY, Faults
+from engine.lab.simulate.fee_assets import FeesIn
+from engine.lab.simulate.hand_orders import HandOrders
 from engine.lab.simulate.judges import EngineRuns, RowsJudge
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import MS, Later, Network, S
@@ -70,9 +70,6 @@ SHARED = 0.4
 GIVES = 0.03
 """How often, per second, he gives what one owner holds to another."""
 
-HAND = 0.15
-"""How often, per second, he places an order by hand beside the bots."""
-
 OWNERS = (2, 2, 2, 5, 5, 12)
 """How many bots trade each group of instruments where several do."""
 
@@ -88,6 +85,7 @@ class Operator:
         self._random = account.random
         self._count = 0
         self._release_ns: dict[HeldPlace, int] = {}
+        self._hand = HandOrders(account.random, margined=has_perpetual(account.exchange))
 
     def leave(self, command: AnyCommand) -> None:
         """Leave a command; the engine that lives then hears of it, and so may a later one."""
@@ -130,7 +128,8 @@ class Operator:
     def limit(self) -> None:
         """Save other limits and have them applied."""
         account = self._account
-        limits = account_of(account.settings.name, self._random).limits
+        margined = has_perpetual(account.exchange)
+        limits = account_of(account.settings.name, self._random, margined=margined).limits
         changed = {"limits": limits.model_dump(mode="json", exclude_none=True)}
         saved = save(
             account.disk.state,
@@ -158,41 +157,10 @@ class Operator:
             self._start_bots(run, latched=facts.latched)
             if GIVES and self._random.random() < GIVES:
                 self._give(run)
-            if HAND and self._random.random() < HAND:
-                self._trade(run)
+            if self._hand.due and (asked := self._hand.draw(run)) is not None:
+                self._account.seen.asked.append(asked)
+                self.leave(asked)
         run.look()
-
-    def _trade(self, run: EngineRun) -> None:
-        """Place an order by hand: mostly for himself, now and then for a bot, who may refuse it."""
-        assert run.engine is not None
-        random, ledger = self._random, run.executor.ledger
-        views = [one for one in run.runner.core.cache.views.values() if one.mid2 and not one.closed]
-        if not views:
-            return
-        view = random.choice(views)
-        terms = view.instrument
-        leg = random.choice(terms.product.legs)
-        owner = MANUAL
-        if random.random() < 0.1:
-            owner = BotId(random.choice(list(run.engine.bot_runners)))
-        held = ledger.owned(terms.id, owner).leg(leg)
-        sells = held.settled > 0 or terms.product.signed
-        side = random.choice((Side.BUY, Side.SELL)) if sells else Side.BUY
-        assert view.mid2 is not None
-        level = view.mid2 // 2 // terms.tick * terms.tick + random.randint(-4, 4) * step_of(terms)
-        price = terms.product.level(leg, level)
-        asked = PlaceManual(
-            account=run.account,
-            instrument=terms.id,
-            leg=leg,
-            side=side,
-            owner=owner,
-            price=max(terms.tick, price),
-            size=random.randint(5, 40) * unit_of(terms),
-            urgency=random.choice((Urgency.REST, Urgency.REST, Urgency.CROSS, Urgency.NOW)),
-        )
-        self._account.seen.asked.append(asked)
-        self.leave(asked)
 
     def _give(self, run: EngineRun) -> None:
         """Give some of what an owner holds to another one, at any price."""
@@ -262,6 +230,7 @@ class SimulatedAccount:
         later: Later,
         digest: blake2b,
         makers: bool,
+        fees_in: FeesIn,
     ) -> None:
         self.exchange = exchange
         self.now: Callable[[], int] = partial(attrgetter("now_ns"), exchange.timeline)
@@ -274,7 +243,7 @@ class SimulatedAccount:
         self.id = AccountId(name)
         exchange.open_account(self.id, round(self.settings.starting_cash * 1_000_000))
         self.disk = Disk(random)
-        self.side = VenueSide(exchange, self.id, faults, random)
+        self.side = VenueSide(exchange, self.id, faults, random, fees_in=fees_in)
         self.seen = Evidence(self.side, self.disk, self.settings.limits)
         self.limits: dict[int, RiskLimits] = {}
         """Version of the settings → the limits in it."""
@@ -293,10 +262,9 @@ class SimulatedAccount:
         """What the journal lost and no person has accepted yet."""
         self._left: dict[int, Order | AnyWalletEffect] = {}
         """What left, by its number; an operation of the wallet has its own below zero."""
-        self._makers = makers
+        self._makers, self._digest = makers, digest
         self.starts = 0
         self.snapshot_every = random.choice((200, 1_000, 50_000))
-        self._digest = digest
         self._series = random.random() < 0.8
         alone = [m for m in exchange.order_entry.markets.values() if not m.instrument.series]
         self._pairs = [m.instrument.id for m in alone if m.kind is Kind.SPOT]

@@ -10,18 +10,21 @@ from random import Random
 
 import msgspec
 
-from engine.domain.effects import Effect, PlaceOrder, QueryOpenOrders
+from engine.domain.effects import Effect, PlaceOrder, QueryFills, QueryOpenOrders
 from engine.domain.events import (
     FillSettled,
+    FillsListed,
     FillVoided,
     OpenOrdersListed,
+    OrderFilled,
     OrderRejected,
     TokensRedeemed,
     VenueEvent,
 )
-from engine.domain.instruments import AccountId, InstrumentId, Leg
+from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg
 from engine.domain.orders import Order, OrderId, OrderType, RejectReason
 from engine.lab.simulate.faults import Fault, Faults
+from engine.lab.simulate.fee_assets import FeesIn, TakenFees, with_fee
 from engine.lab.simulate.venue_truth import VenueTruth
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
@@ -41,14 +44,20 @@ REFUSALS = (
 
 
 GIVER, GIVER_MICRO = AccountId("stranger"), 1_000_000_000_000
-"""Who sends tokens from outside, and what it buys their pairs with."""
+"""Who sends tokens from outside, and what it buys their pairs with; fees in tokens go there."""
 
 
 class VenueSide:
     """What the exchange knows of one account, and what judges may know: the truth."""
 
     def __init__(
-        self, exchange: DemoExchange, account: AccountId, faults: Faults, random: Random
+        self,
+        exchange: DemoExchange,
+        account: AccountId,
+        faults: Faults,
+        random: Random,
+        *,
+        fees_in: FeesIn,
     ) -> None:
         self.exchange = exchange
         self.account = account
@@ -64,6 +73,8 @@ class VenueSide:
         """The last listing was bent: the next one is not, or no engine could be right."""
         self._token = ""
         self.truth = VenueTruth(exchange, account)
+        self.fees = TakenFees()
+        self._fees_in = fees_in
         self.prepare = self._answers.prepare
 
     # -- requests ----------------------------------------------------------------------------------
@@ -73,9 +84,11 @@ class VenueSide:
         if isinstance(effect, PlaceOrder):
             return self._place(effect.order, now_ns)
         said = self._answers.do(effect, now_ns)
-        return (
-            [self._bend(event) for event in said] if isinstance(effect, QueryOpenOrders) else said
-        )
+        if isinstance(effect, QueryOpenOrders):
+            return [self._bend(event) for event in said]
+        if isinstance(effect, QueryFills) and self._fees_in is not FeesIn.QUOTE:
+            return [self._with_fees(event) for event in said]
+        return said
 
     def _place(self, order: Order, now_ns: int) -> list[VenueEvent]:
         self.arrived[order.id] = order
@@ -99,6 +112,27 @@ class VenueSide:
             self._bent = True
             return msgspec.structs.replace(event, orders=event.orders[: len(event.orders) // 2])
         return event
+
+    def _with_fees(self, event: VenueEvent) -> VenueEvent:
+        if not isinstance(event, FillsListed):
+            return event
+        return msgspec.structs.replace(event, fills=tuple(map(self._with_fee, event.fills)))
+
+    def _with_fee(self, fill: OrderFilled) -> OrderFilled:
+        """Return a fill of a pair with its fee in what the exchange takes them in."""
+        order = self.arrived[fill.order]
+        terms = self.exchange.order_entry.markets[order.instrument].instrument
+        if terms.kind is not Kind.SPOT:
+            return fill
+        return with_fee(fill, terms, order.side, self._fees_in)
+
+    def _take_fee(self, fill: OrderFilled) -> OrderFilled:
+        """Return a fill as it is reported, what its fee took having left the wallet."""
+        fill, order = self._with_fee(fill), self.arrived[fill.order]
+        terms = self.exchange.order_entry.markets[order.instrument].instrument
+        if gone := self.fees.take(fill, terms):
+            self._move(order.instrument, order.leg, gone, self.account, self._stranger())
+        return fill
 
     def heartbeat(self, now_ns: int) -> None:
         """Take a heartbeat; the first one arms the exchange's dead-man switch."""
@@ -125,14 +159,23 @@ class VenueSide:
 
     def give(self, key: InstrumentId, leg: Leg, size: int) -> bool:
         """Have a stranger send tokens of one leg; False = the market makes no pairs any more."""
-        exchange, wallets = self.exchange, self.exchange.order_entry.ledger.wallets
-        if GIVER not in wallets:
-            exchange.open_account(GIVER, GIVER_MICRO, listening=False)
-        if exchange.clearing.convert(GIVER, key, size) is None:
+        giver = self._stranger()
+        if self.exchange.clearing.convert(giver, key, size) is None:
             return False
-        wallets[GIVER].tokens(key, leg).settled -= size
-        wallets[self.account].tokens(key, leg).settled += size
+        self._move(key, leg, size, giver, self.account)
         return True
+
+    def _stranger(self) -> AccountId:
+        if GIVER not in self.exchange.order_entry.ledger.wallets:
+            self.exchange.open_account(GIVER, GIVER_MICRO, listening=False)
+        return GIVER
+
+    def _move(
+        self, key: InstrumentId, leg: Leg, size: int, giver: AccountId, taker: AccountId
+    ) -> None:
+        wallets = self.exchange.order_entry.ledger.wallets
+        wallets[giver].tokens(key, leg).settled -= size
+        wallets[taker].tokens(key, leg).settled += size
 
     # -- reports -----------------------------------------------------------------------------------
 
@@ -143,6 +186,8 @@ class VenueSide:
             self.truth.take(report)
             event = self._answers.received(report)
             if event is not None:
+                if isinstance(event, OrderFilled) and self._fees_in is not FeesIn.QUOTE:
+                    event = self._take_fee(event)
                 events.append(event)
                 if isinstance(event, FillVoided):
                     self._faults.seen("settlement_failed")

@@ -180,10 +180,10 @@ def _latch_is_forgotten(patch: Patch) -> None:
 def _duplicates_are_booked(patch: Patch) -> None:
     book = Ledger.book
 
-    def twice(self: Any, order: Any, event: Any, *, now_ns: int = 0) -> Any:
+    def twice(self: Any, order: Any, event: Any, now_ns: int) -> Any:
         if event.fill in self.state.fills.states and event.state is FillState.MATCHED:
             event = msgspec.structs.replace(event, fill=f"{event.fill}-again-{now_ns}")
-        return book(self, order, event, now_ns=now_ns)
+        return book(self, order, event, now_ns)
 
     patch.setattr(Ledger, "book", twice)
 
@@ -274,8 +274,9 @@ def _tokens_before_a_book_are_a_gain(patch: Patch) -> None:
 def _tokens_go_to_whoever_is_first(patch: Patch) -> None:
     take_in = Ledger.take_in
 
-    def credited(self: Any, key: Any, leg: Any, size: int, cost: int, owner: Any = None) -> Any:
-        return take_in(self, key, leg, size, cost, next(iter(self.holders(key)), owner))
+    def credited(self: Any, key: Any, *came: Any, **when: Any) -> Any:
+        *tokens, owner = came
+        return take_in(self, key, *tokens, next(iter(self.holders(key)), owner), **when)
 
     patch.setattr(Ledger, "take_in", credited)
 
@@ -536,8 +537,8 @@ def _a_person_sells_what_bots_hold(patch: Patch) -> None:
 def _transfers_book_one_side(patch: Patch) -> None:
     transfer = Ledger.transfer
 
-    def given(self: Any, event: Any) -> Any:
-        booked = transfer(self, event)
+    def given(self: Any, event: Any, **when: Any) -> Any:
+        booked = transfer(self, event, **when)
         taken = self.owned(event.instrument, event.to_owner).leg(event.leg)
         taken.settled -= event.size
         return booked
@@ -548,11 +549,11 @@ def _transfers_book_one_side(patch: Patch) -> None:
 def _the_first_owner_gets_every_fill(patch: Patch) -> None:
     book = Ledger.book
 
-    def credited(self: Any, order: Any, event: Any, *, now_ns: int = 0) -> Any:
+    def credited(self: Any, order: Any, event: Any, now_ns: int) -> Any:
         owner = next(iter(self.holders(order.instrument)), order.bot)
         if order.side is Side.BUY:
             order = msgspec.structs.replace(order, bot=owner)
-        return book(self, order, event, now_ns=now_ns)
+        return book(self, order, event, now_ns)
 
     patch.setattr(Ledger, "book", credited)
 
@@ -560,16 +561,20 @@ def _the_first_owner_gets_every_fill(patch: Patch) -> None:
 def _books_pairs(patch: Patch, **changes: Any) -> None:
     book = Ledger.book
 
-    def wrong(self: Any, order: Any, event: Any, **given: Any) -> Any:
+    def wrong(self: Any, order: Any, event: Any, now_ns: int) -> Any:
         if order.leg is Leg.BASE:
             event = msgspec.structs.replace(event, **changes)
-        return book(self, order, event, **given)
+        return book(self, order, event, now_ns)
 
     patch.setattr(Ledger, "book", wrong)
 
 
 def _a_pairs_fee_is_dropped(patch: Patch) -> None:
     _books_pairs(patch, fee_micro=0)
+
+
+def _a_fees_asset_is_dropped(patch: Patch) -> None:
+    _books_pairs(patch, fee=msgspec.UNSET)
 
 
 def _a_final_fill_is_pending(patch: Patch) -> None:
@@ -589,6 +594,8 @@ def _the_exchange_makes_bitcoins(patch: Patch) -> None:
 
 MUTANTS = (
     Mutant("a pair's fee is dropped", _a_pairs_fee_is_dropped, (), 12, 2.0, spot=True),
+    Mutant("a third asset's fee is dropped", _a_fees_asset_is_dropped, (), 12, spot=True, first=1),
+    Mutant("a fee of what came is dropped", _a_fees_asset_is_dropped, (), 12, spot=True, first=6),
     Mutant("a final fill is pending", _a_final_fill_is_pending, (), 12, 2.0, spot=True),
     Mutant("the exchange makes bitcoins", _the_exchange_makes_bitcoins, (), spot=True),
     Mutant("owners are lost at a restart", _owners_are_lost_at_a_restart, (F.CRASH,), 24, 2.0),
