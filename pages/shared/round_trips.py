@@ -109,7 +109,7 @@ def show_trip(trip: Row, mode: Mode) -> None:
     place = {name: trip[name] for name in ("account", "instrument", "bot")}
     span = {"since_ns": trip["opened_ns"], "until_ns": trip["closed_ns"] + 1}
     st.markdown(
-        f"**{count(trip['fills'], 'fill')} of the {trip['side']} in "
+        f"**{count(trip['fills'], 'fill')} of the {literal(trip['side'])} in "
         f"{literal(market(trip['instrument']))}**"
     )
     fills = [
