@@ -333,7 +333,7 @@ def test_a_receipt_is_read_on_risk_and_in_the_journal(desk: Config, opened: Open
         "<th>Scope</th><td>bot maker</td>",
         "2.5 ms",
         "order 7: matched",
-        "comet-1: 10.00 YES",
+        "comet-1: 10 YES, 0 NO",
     ):
         assert words in shown
     with reading(desk.state_path) as connection:
