@@ -25,6 +25,7 @@ from pages.kit.words import NOTHING, SECOND_NS, age, count, moment
 from pages.shared import receipt as receipts
 from storage import supervisor
 from storage.commands import STOP_PROOF, latest_receipt
+from storage.live import engine_status
 from storage.phases import INIT, RECOVERY, STOPPED, phases
 from storage.supervisor import FAILURES, ProgramStatus, socket_in
 from storage.switch import EngineSwitch
@@ -130,7 +131,7 @@ def show_switch() -> None:
         _without_supervisor()
         return
     seen = ask(engine_seen)
-    alive = health_of(seen, now_ns()).alive
+    alive, status_of = health_of(seen, now_ns()).alive, ask(engine_status, engine_id())
     since = moment(status.start_s * SECOND_NS) if status.start_s else NOTHING
     panels.facts(
         {
@@ -140,6 +141,7 @@ def show_switch() -> None:
             "Process": str(status.pid or NOTHING),
             "Started": since,
             "Version": seen.version if seen else NOTHING,
+            "Turns": (status_of.turns_in_words() if status_of and alive else "") or NOTHING,
         }
     )
     if WORK.what:

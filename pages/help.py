@@ -186,6 +186,7 @@ GLOSSARY = {
     "Latch": "Set by KILL. No order is placed until a person releases it with a typed reason.",
     "Receipt": "The proof after a KILL or stop: two complete listings without any order of ours.",
     "Journal": "Every action is written here before it is done, with a checksum.",
+    "Turns": "How long the engine needed for everything one moment brought, since it started.",
     "Heartbeat": "The engine's sign of life, each second. Old figures are called last known.",
     "Engine": "The program that trades. The dashboard shows its reports and queues commands for "
     "it.",

@@ -18,6 +18,7 @@ from engine.config import Config
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, OrderState
+from engine.domain.telemetry import EngineStatus
 from engine.log import iso
 from storage.database import dicts, filled, reading
 from storage.live_accounts import GhostFills, ghost_fills
@@ -43,6 +44,8 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     latched: bool
     silent: bool = False
+    turns: str = ""
+    """How long its turns took, in words; empty = none was measured."""
 
 
 class RunSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +122,8 @@ def read(config: Config, now_ns: int) -> Status:
 
 def _engines(connection: sqlite3.Connection, now_ns: int) -> tuple[EngineReport, ...]:
     rows = connection.execute(
-        "SELECT engine_id, state, heartbeat_ns, pid, latched FROM engine_state ORDER BY engine_id"
+        "SELECT engine_id, state, heartbeat_ns, pid, latched, detail FROM engine_state "
+        "ORDER BY engine_id"
     )
     return tuple(
         EngineReport(
@@ -133,9 +137,18 @@ def _engines(connection: sqlite3.Connection, now_ns: int) -> tuple[EngineReport,
             silent=now_ns - row["heartbeat_ns"] > HEARTBEAT_AGE_NS_MAX
             and row["state"] != STOPPED
             and _is_alive(row["pid"], row["heartbeat_ns"]),
+            turns=_turns(row["detail"]),
         )
         for row in rows
     )
+
+
+def _turns(detail: str) -> str:
+    """Return what a heartbeat says of its turns; empty where another version wrote it."""
+    try:
+        return msgspec.json.decode(detail, type=EngineStatus).turns_in_words()
+    except msgspec.DecodeError:
+        return ""
 
 
 def _is_alive(pid: int, heartbeat_ns: int) -> bool:
@@ -225,6 +238,8 @@ def _engine_lines(status: Status) -> list[str]:
             f"engine     {engine.engine_id} {how}: {engine.state}{latched}, last heartbeat "
             f"{engine.heartbeat_age_s:,.1f} s ago, process {engine.pid}"
         )
+        if engine.turns:
+            lines.append(f"           turns: {engine.turns}")
         if engine.silent:
             lines.append(
                 "           its process is alive: it hangs, or it cannot write the disk or this "

@@ -60,6 +60,12 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last second, as are `events` and how long a turn took; None = there was none."""
     events: int = 0
     turn_p99_us: float | None = None
+    turns_measured: int = 0
+    """Since this start, as are the next two: at most 20,000 of a second are measured."""
+    turn_p99_us_all: float | None = None
+    """99 of 100 of all turns took at most so long, right within 6 %."""
+    turn_us_max: float | None = None
+    """The longest turn."""
     journal_waiting: int = 0
     journal_seq: int = 0
     projected_seq: int = 0
@@ -81,6 +87,15 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     settings_version: int = 0
     unlock_key: str = ""
     """The public key of this start for which a vault's passphrase is sealed; empty = none."""
+
+    def turns_in_words(self) -> str:
+        """Return how long all turns since this start took; empty = none was measured."""
+        if self.turn_p99_us_all is None or self.turn_us_max is None:
+            return ""
+        return (
+            f"99 of 100 within {self.turn_p99_us_all / 1_000:,.2f} ms, the longest "
+            f"{self.turn_us_max / 1_000:,.1f} ms, of {self.turns_measured:,}"
+        )
 
 
 class WatchedMarket(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,6 +74,16 @@ def test_fresh_heartbeat_of_a_living_process_is_a_running_engine(config: Config)
     assert not any("no engine is running" in line for line in describe(found))
 
 
+def test_turns_of_all_seconds_stand_beside_the_heartbeat(config: Config) -> None:
+    engine(config, age_s=1.5, pid=os.getpid())
+    assert not read(config, NOW_NS).engines[0].turns
+    detail = {"turns_measured": 1_200, "turn_p99_us_all": 512.5, "turn_us_max": 9_100}
+    with closing(connect_writer(config.state_path)) as connection:
+        connection.execute("UPDATE engine_state SET detail = ?", (json.dumps(detail),))
+    line = "           turns: 99 of 100 within 0.51 ms, the longest 9.1 ms, of 1,200"
+    assert line in describe(read(config, NOW_NS))
+
+
 @pytest.mark.parametrize(("age_s", "living"), [(11.0, True), (1.0, False)])
 def test_old_heartbeat_or_dead_process_is_no_running_engine(
     age_s: float, living: bool, config: Config
