@@ -137,6 +137,8 @@ class ValueUnit(StrEnum):
     """A price of the instrument, shown as its venue quotes it."""
     PRICE_PART = "part of a price"
     """A width or a shift of a price: it keeps the digits of a part of a cent."""
+    SIZE = "size"
+    """So much of it, in what its product is counted in: shares, or what a pair trades."""
     MONEY = "money"
     """In the account's currency."""
     SECONDS = "s"

@@ -16,8 +16,8 @@ from engine.domain.decisions import Decision, Gate, Planned, Rule, Unit, Verdict
 from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
 from pages.kit.data import ask, engine_id
+from pages.kit.names import base, price
 from pages.kit.names import cents as names_cents
-from pages.kit.names import price
 from pages.kit.names import price_raw as _price
 from pages.kit.names import size_raw as _size
 from pages.kit.words import age, micro
@@ -43,7 +43,7 @@ RULES = {
 R = ResidualReason
 LEFT: Mapping[str, str] = {
     R.BELOW_MIN: "below the venue's minimum",
-    R.DUST: "less than 0.01 share",
+    R.DUST: "less than the smallest step of a size",
     R.NO_CASH: "not enough free cash",
     R.NO_INVENTORY: "not enough settled tokens",
     R.OUT_OF_RANGE: "no legal price there",
@@ -107,6 +107,10 @@ class Vocabulary(msgspec.Struct, frozen=True):
                 text = price(number, in_cents=cents)
             case ValueUnit.PRICE_PART if cents:
                 text = f"{amount(number * 100)}¢"
+            case ValueUnit.SIZE if not cents and row.get("instrument"):
+                text = f"{amount(number)} {base(row['instrument'])}"
+            case ValueUnit.SIZE:
+                text = f"{amount(number)} shares"
             case ValueUnit.PRICE_PART | ValueUnit.MONEY:
                 text = f"{amount(number)} {row.get('currency') or ''}".rstrip()
             case _:

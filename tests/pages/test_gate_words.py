@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 from engine.domain.decisions import Gate
 from engine.strategies.market_maker.strategy import MarketMaker
+from engine.strategies.registry import STRATEGIES, category_of
 from pages.shared.why import Vocabulary
 
 WORDS = Vocabulary(dict(MarketMaker.gates), dict(MarketMaker.values))
-STRATEGIES = Path(__file__).resolve().parents[2] / "engine" / "strategies" / "market_maker"
+HOUSE = Path(__file__).resolve().parents[2] / "engine" / "strategies" / "market_maker"
 
 
 def gates_of_the_house() -> set[str]:
     """Read the first argument of every `Gate(…)` and `_flag(…)` of the market maker."""
     found: set[str] = set()
-    for path in STRATEGIES.rglob("*.py"):
+    for path in HOUSE.rglob("*.py"):
         for call in ast.walk(ast.parse(path.read_text())):
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
                 continue
@@ -92,3 +94,23 @@ def test_a_part_of_a_price_is_in_the_currency_where_its_venue_has_no_cents() -> 
     spot = {"listed_kind": "spot", "currency": "USD"}
     assert WORDS.value("width_fee", 12.5, spot) == ("width for the fee", "12.5 USD")
     assert WORDS.value("capital", 1_000.0, {"listed_kind": None}) == ("capital", "1,000")
+
+
+def test_a_position_is_counted_in_what_its_pair_trades() -> None:
+    spot = {"listed_kind": "spot", "currency": "pUSD", "instrument": "demo:BTC-pUSD"}
+    assert WORDS.value("position_shares", 0.25, spot) == ("position", "0.25 BTC")
+
+
+LINEAR = {name: kind for name, kind in STRATEGIES.items() if category_of(kind) != "binaries"} | {
+    "market_maker": MarketMaker
+}
+
+
+@pytest.mark.parametrize("name", sorted(LINEAR))
+def test_what_trades_pairs_too_says_nothing_of_shares(name: str) -> None:
+    """A word that is true of a binary alone is wrong on every other instrument."""
+    kind = LINEAR[name]
+    gates = [text for one in kind.gates.values() for text in (one.holds, one.would, one.broken)]
+    values = [text for one in kind.values.values() for text in (one.label, one.after)]
+    wrong = re.compile(r"\bshares\b|\ba share\b|per share|\bcents?\b|\N{CENT SIGN}")
+    assert [text for text in [*gates, *values] if wrong.search(text)] == []

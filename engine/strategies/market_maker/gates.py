@@ -67,7 +67,7 @@ GATES = {
     "fills_pay": W(
         "its fills are profitable",
         "its pause is over",
-        "pausing: its last fills made {value} per share within 5 s",
+        "pausing: its last fills made {value} each within 5 s",
         ValueUnit.PRICE_PART,
         _GE,
     ),

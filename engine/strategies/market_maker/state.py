@@ -9,6 +9,7 @@ import msgspec
 from engine.domain.decisions import Rest
 from engine.domain.instruments import Instrument
 from engine.domain.intents import Quote
+from engine.domain.products.product import Product
 from engine.indicators.basis import BasisTracker
 from engine.indicators.flow import FlowImbalance
 from engine.indicators.lead import LeadRegression, LeadTracker
@@ -145,7 +146,7 @@ JUDGED_FILLS_MIN = 5
 """Fewer have no scatter to speak of."""
 
 
-def judge_fills(shared: Shared, p: MarketMakerParameters, now_ns: int) -> str:
+def judge_fills(shared: Shared, p: MarketMakerParameters, now_ns: int, product: Product) -> str:
     """Begin to rest where the last fills lost; return the alert for a person, or nothing.
 
     They lost where their mean markout is below zero by more than its standard error: then the price
@@ -169,27 +170,32 @@ def judge_fills(shared: Shared, p: MarketMakerParameters, now_ns: int) -> str:
         return ""
     shared.rests_for = summary
     shared.resting_until_ns = now_ns + int(p.rest_s * SECOND_NS)
-    earned = "an unknown spread" if summary.earned is None else f"{summary.earned * 100:.2f} cents"
+    scale, each = _each(product)
+    earned, unit = "an unknown spread", each.partition(" ")[0]
+    if summary.earned is not None:
+        earned = f"{summary.earned * scale:.2f} {unit}"
     return (
-        f"its last {summary.fills} fills earned {earned} a share, and within 5 s the price went "
-        f"against them: {summary.markout * 100:+.2f} \N{PLUS-MINUS SIGN} "
-        f"{summary.error * 100:.2f} cents a share in all. It opens nothing for {p.rest_s:,.0f} s; "
+        f"its last {summary.fills} fills earned {earned}{each.removeprefix(unit)}, and within 5 s "
+        f"the price went against them: {summary.markout * scale:+.2f} \N{PLUS-MINUS SIGN} "
+        f"{summary.error * scale:.2f} {each} in all. It opens nothing for {p.rest_s:,.0f} s; "
         "widen it, choose another market, or set rest_when_losing off"
     )
 
 
-def rest_of(shared: Shared, p: MarketMakerParameters) -> Rest | None:
+def _each(product: Product) -> tuple[float, str]:
+    """Return by what an amount of one unit traded is multiplied for people, and its words."""
+    return (100.0, "cents a share") if product.in_cents else (1.0, f"{product.price_unit} a unit")
+
+
+def rest_of(shared: Shared, p: MarketMakerParameters, product: Product) -> Rest | None:
     """Return the pause that `judge_fills` began last, in words; None = it takes none."""
     if not p.rest_when_losing:
         return None
-    fills = shared.rests_for
-    why = (
-        "its last fills lost"
-        if fills is None
-        else (
-            f"its last {fills.fills} fills made {fills.markout * 100:+.2f} cents a share within 5 s"
-        )
-    )
+    fills, (scale, each) = shared.rests_for, _each(product)
+    why = "its last fills lost"
+    if fills is not None:
+        made = f"{fills.markout * scale:+.2f} {each}"
+        why = f"its last {fills.fills} fills made {made} within 5 s"
     return Rest(shared.resting_until_ns, why)
 
 

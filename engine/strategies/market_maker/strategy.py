@@ -318,7 +318,9 @@ def evaluation(
         notes=notes,
     )
     intents = () if intent is None else (intent,)
-    rest = rest_of(market.shared, market.p) if now_ns < market.shared.resting_until_ns else None
+    shared, rest = market.shared, None
+    if now_ns < shared.resting_until_ns:
+        rest = rest_of(shared, market.p, market.product)
     return Evaluation(decision=decision, intents=intents, alert=alert, quiet=quiet, rest=rest)
 
 
@@ -340,7 +342,7 @@ VALUES = {
     "best_ask": V("best ask", _PRICE),
     "fair": V("fair value", _PRICE),
     "capital": V("capital", ValueUnit.MONEY),
-    "position_shares": V("position", after=" shares"),
+    "position_shares": V("position", ValueUnit.SIZE),
     "oracle": V("oracle price"),
     "reference": V("reference price"),
     "basis_mean": V("oracle minus reference, mean"),
@@ -468,7 +470,7 @@ class MarketMaker:
         learn_book(market, view, now_ns)
         if market.capital_micro != context.capital_micro:
             market.fund(context.capital_micro)
-        alert = judge_fills(market.shared, market.p, now_ns)
+        alert = judge_fills(market.shared, market.p, now_ns, market.product)
         gates: list[Gate] = []
         fair: Fair | None = None
         if market_gates(gates, context, market, now_ns):

@@ -10,7 +10,7 @@ import pytest
 
 from engine.domain.books import Book
 from engine.domain.events import TradePrinted
-from engine.domain.instruments import Side
+from engine.domain.instruments import Kind, Side
 from engine.strategies.market_maker.parameters import MarketMakerParameters
 from engine.strategies.market_maker.quotes import held_back, in_band
 from engine.strategies.market_maker.state import stop_before_close_ns
@@ -45,6 +45,7 @@ def test_a_quote_that_queues_leaves_later_than_one_would_join(make_stage: Any) -
     assert stage.ask(3 * S).decision.outcome == "hold"
 
 
+PAIR = msgspec.structs.replace(BINARY, kind=Kind.SPOT, starts_ns=None, closes_ns=None)
 FAR, NEAR, NONE = ((4_500, 50),), ((4_700, 50),), ()
 
 
@@ -165,6 +166,17 @@ def test_losing_fills_bring_it_to_rest_with_one_alert_and_the_figures(make_stage
     resting = stage.ask(40 * S).decision
     assert resting.outcome == "fills_pay"
     assert resting.gates[-1].value == pytest.approx(-0.02)
+
+
+def test_of_a_pair_the_figures_are_in_its_currency(make_stage: Any) -> None:
+    parameters = {"rest_fills": 2, "event_jump_ticks": 0, "inventory_shares_max": 1_000}
+    stage = make_stage(instrument=PAIR, price_min=0.01, price_max=0.99, **parameters)
+    said = losing(stage, 2)
+    alert = next(one.alert for one in said if one.alert)
+    assert "last 2 fills earned 0.02 USD a unit" in alert
+    assert "-0.02 \N{PLUS-MINUS SIGN} 0.00 USD a unit in all" in alert
+    assert "made -0.02 USD a unit within 5 s" in said[-1].rest.why
+    assert not [text for text in (alert, said[-1].rest.why) if "share" in text or "cent" in text]
 
 
 def test_who_rests_says_until_when_and_why_and_then_no_more(make_stage: Any) -> None:
