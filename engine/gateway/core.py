@@ -30,6 +30,7 @@ from engine.domain.effects import (
     PlaceOrder,
     RaiseAlert,
     Severity,
+    WalletEffect,
 )
 from engine.domain.events import (
     BalancesListed,
@@ -54,7 +55,16 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.settings import GatewaySettings
 from engine.errors import BrokenInvariant
 from engine.gateway.door import Reply, Request
-from engine.gateway.lanes import EVERYTHING, QUERIES, Query, RequestOutbox, SafetyLane, TokenBucket
+from engine.gateway.lanes import (
+    AGE_NS_MAX,
+    EVERYTHING,
+    QUERIES,
+    TOO_LATE,
+    Query,
+    RequestOutbox,
+    SafetyLane,
+    TokenBucket,
+)
 
 __all__ = ["GatewayCore", "GatewaySettings", "PlacesLane"]
 
@@ -63,11 +73,6 @@ __all__ = ["GatewayCore", "GatewaySettings", "PlacesLane"]
 PLACE_WAIT_NS_MAX = 5_000_000_000
 """How long a place that was refused for its rate waits to leave again. What is to wait longer ends:
 its price would be of another time."""
-
-PLACE_AGE_NS_MAX = 30_000_000_000
-"""How long after it was decided a place may still leave the queue. The machine may have slept for
-hours meanwhile: what no intent stands behind, as an order by hand, is not taken back then. As long
-as an executor waits for news of an order before it is UNKNOWN."""
 
 LATE_MAX = 1_000
 """How many timed-out places are remembered, in case their answer comes after all."""
@@ -265,11 +270,10 @@ class PlacesLane:
         """Drop what has waited too long; the oldest is first."""
         while self.queue:
             order = next(iter(self.queue.values())).order
-            if now_ns - order.created_ns <= PLACE_AGE_NS_MAX:
+            if now_ns - order.created_ns <= AGE_NS_MAX:
                 return
             del self.queue[order.id]
-            age_s = PLACE_AGE_NS_MAX // 1_000_000_000
-            self._not_sent(order.id, f"it could not be sent within {age_s} s of its decision")
+            self._not_sent(order.id, TOO_LATE)
 
     def expire(self, now_ns: int) -> None:
         """Give up waiting for places past their timeout: they may be live, which is not known."""
@@ -446,9 +450,10 @@ class GatewayCore:
         For senders that wait between `receive` and the first byte (a journal's commit): latch,
         CANCEL_ALL or the timeout may have come in between.
         """
-        if isinstance(request.effect, PlaceOrder):
-            return self._places.veto_in_flight(request.number, request.effect.order, now_ns)
-        return ""
+        effect = request.effect
+        if isinstance(effect, PlaceOrder):
+            return self._places.veto_in_flight(request.number, effect.order, now_ns)
+        return self._safety.veto(effect, now_ns) if isinstance(effect, WalletEffect) else ""
 
     @property
     def due_ns(self) -> int | None:
@@ -521,7 +526,7 @@ class GatewayCore:
 
     def _query(self, effect: Query, now_ns: int) -> list[Request]:
         self._check(effect.account)
-        self._safety.query(effect)
+        self._safety.query(effect, now_ns)
         return self._flow(now_ns)
 
     def _latch(self, event: LatchSet | LatchReleased, now_ns: int) -> list[Request]:

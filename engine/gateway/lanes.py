@@ -140,6 +140,15 @@ longest, too, that a venue's hint keeps safety waiting: that may be an hour, or 
 CANCEL_ALL_WAITING_MAX = 1_000
 """Throttled scopes that wait; beyond it they collapse into one that covers the account."""
 
+AGE_NS_MAX = 30_000_000_000
+"""How long after it was decided a place or an operation of the wallet may still leave. The machine
+may have slept for hours meanwhile, and what a person asked for has no intent behind it that is
+taken back then. As long as an executor waits for news of an order before it is UNKNOWN."""
+
+TOO_LATE = f"it could not be sent within {AGE_NS_MAX // 1_000_000_000} s of its decision"
+OPERATIONS_MAX = 1_000
+"""Operations of the wallet whose times of decision are remembered; there is one at a time."""
+
 Query = AnyQuery | AnyWalletEffect
 """Whatever waits its turn behind cancels: questions, and what the wallet is asked for."""
 
@@ -180,6 +189,8 @@ class SafetyLane:
         self.cancels: dict[OrderId, None] = {}
         self.queries: dict[Query, None] = {}
         self._flights: dict[int, _Flight] = {}
+        self._decided_ns: dict[int, int] = {}
+        """Operation of the wallet → when it was decided."""
         self.asking = 0
         """Questions in flight."""
         self._wait_ns = self._ask_ns = 0
@@ -216,11 +227,16 @@ class SafetyLane:
         self.cancels[order] = None
         return True
 
-    def query(self, effect: Query) -> None:
+    def query(self, effect: Query, now_ns: int) -> None:
         """Queue a question; the same one twice is asked once. A full queue fails it, loudly.
 
         One that is asked anew under another number takes the place of the older one.
         """
+        if isinstance(effect, WalletEffect):
+            decided = self._decided_ns
+            decided[effect.operation] = now_ns
+            if len(decided) > OPERATIONS_MAX:
+                del decided[next(iter(decided))]
         if effect.number:
             older = next((one for one in self.queries if _same(one, effect)), None)
             if older is not None:
@@ -239,6 +255,11 @@ class SafetyLane:
             return 0
         effect = flight[0]
         return 0 if isinstance(effect, CancelAll | CancelOrders) else effect.number
+
+    def veto(self, asked: WalletEffect, now_ns: int) -> str:
+        """Return why an operation of the wallet must not leave any more; empty = it may."""
+        decided_ns = self._decided_ns.get(asked.operation, now_ns)
+        return TOO_LATE if now_ns - decided_ns > AGE_NS_MAX else ""
 
     # -- answered ----------------------------------------------------------------------------------
 
@@ -300,6 +321,8 @@ class SafetyLane:
                 break
             self._cancel_bucket.take(count, now_ns)
             requests.append(self._send(self._batch(count), now_ns, 1))
+        if self._decided_ns and self.queries:
+            self._drop_old(now_ns)
         while (
             self.queries
             and self.asking < self._asking_max
@@ -311,6 +334,13 @@ class SafetyLane:
             del self.queries[query]
             requests.append(self._send(query, now_ns, 1))
         return requests
+
+    def _drop_old(self, now_ns: int) -> None:
+        """Drop the operations of the wallet that have waited too long."""
+        for effect in [one for one in self.queries if isinstance(one, WalletEffect)]:
+            if reason := self.veto(effect, now_ns):
+                del self.queries[effect]
+                self._failed(effect, reason, sent=False)
 
     def expire(self, now_ns: int) -> None:
         """Give up waiting for what is past its timeout: report it, or send CANCEL_ALL again."""

@@ -385,14 +385,19 @@ class Sender:
         """Have the wallet do something; like an order it has its name on the disk first (law K)."""
         account, number = effect.account, effect.operation
 
+        async def written() -> None:
+            await self._durable()
+            if veto := self._core.veto(request, self._clock.now_ns()):
+                raise NotSent(veto)
+
         async def named(name: OperationName) -> None:
             self._report(OperationNamed(account=account, operation=number, name=name))
-            await self._durable()
+            await written()
 
         events: tuple[VenueEvent, ...]
         self._operating.add(number)
         try:
-            await self._durable()
+            await written()
             events = tuple(await self._calls.operate(effect, named))
         except (OutcomeUnknown, BadInput) as error:  # an unreadable answer is none
             events = (OperationUnanswered(account=account, operation=number, reason=str(error)),)

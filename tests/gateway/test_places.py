@@ -8,8 +8,8 @@ from engine.domain.instruments import BotId
 from engine.domain.modes import BELIEVED_NS
 from engine.domain.orders import OrderId
 from engine.gateway import core as module
-from engine.gateway.core import PLACE_AGE_NS_MAX, PlacesLane
-from engine.gateway.lanes import RequestOutbox
+from engine.gateway.core import PlacesLane
+from engine.gateway.lanes import AGE_NS_MAX, RequestOutbox
 
 NOW = 10**18
 MS = 1_000_000
@@ -127,7 +127,7 @@ def test_a_queued_place_of_before_a_sleep_of_the_machine_never_leaves(build):
     lane, outbox = lane_of(build, places_in_flight_max=1)
     for number in (1, 2, 3):
         lane.place(build.place(number), NOW)
-    woken = NOW + PLACE_AGE_NS_MAX + 1
+    woken = NOW + AGE_NS_MAX + 1
     lane.place(build.place(4, created_ns=woken), woken)
     lane.expire(woken)
 
@@ -139,7 +139,7 @@ def test_a_place_may_leave_the_queue_as_long_as_its_order_is_not_old(build):
     lane, _ = lane_of(build, places_in_flight_max=1)
     (first,) = lane.place(build.place(1), NOW)
     lane.place(build.place(2), NOW)
-    late = NOW + PLACE_AGE_NS_MAX
+    late = NOW + AGE_NS_MAX
     lane.answer(build.reply(first), late)
 
     assert [request.effect.order.id for request in lane.pump(late)] == [2]

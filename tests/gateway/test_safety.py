@@ -8,13 +8,27 @@ from engine.domain.effects import (
     QueryFills,
     QueryOpenOrders,
     QueryOrder,
+    RedeemTokens,
     Severity,
 )
-from engine.domain.events import CancelUnanswered, QueryFailed
-from engine.domain.instruments import BotId
+from engine.domain.events import (
+    CancelUnanswered,
+    OperationMoved,
+    OperationState,
+    OperationUnanswered,
+    QueryFailed,
+)
+from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.orders import OrderId
 from engine.gateway import lanes as module
-from engine.gateway.lanes import EVERYTHING, RequestOutbox, SafetyLane
+from engine.gateway.lanes import (
+    AGE_NS_MAX,
+    EVERYTHING,
+    OPERATIONS_MAX,
+    TOO_LATE,
+    RequestOutbox,
+    SafetyLane,
+)
 
 NOW = 10**18
 MS = 1_000_000
@@ -74,7 +88,7 @@ def test_the_same_order_is_cancelled_once(build):
 def test_cancels_go_before_questions(build):
     lane = Lane(build)
     question = QueryOpenOrders(account=build.account)
-    lane.lane.query(question)
+    lane.lane.query(question, NOW)
     lane.cancel(1)
     assert lane.pump() == [build.cancel(1), question]
 
@@ -83,7 +97,7 @@ def test_questions_nobody_answers_leave_half_of_the_slots_to_cancels(build):
     lane = Lane(build, safety_in_flight_max=4, cancel_batch_max=1)
     questions = [ask_fills(build, n) for n in range(5)]
     for question in questions:
-        lane.lane.query(question)
+        lane.lane.query(question, NOW)
     asked = lane.lane.pump(NOW)
     assert [request.effect for request in asked] == questions[:2]
     lane.cancel(1, 2, 3)
@@ -96,14 +110,14 @@ def test_questions_nobody_answers_leave_half_of_the_slots_to_cancels(build):
 def test_the_same_question_twice_is_asked_once(build):
     lane = Lane(build)
     for _ in range(2):
-        lane.lane.query(ask_fills(build))
+        lane.lane.query(ask_fills(build), NOW)
     assert lane.pump() == [ask_fills(build)]
 
 
 def test_questions_wait_for_their_own_bucket(build):
     lane = Lane(build, queries_burst=1, queries_per_s=2)
-    lane.lane.query(ask_fills(build))
-    lane.lane.query(QueryBalances(account=build.account))
+    lane.lane.query(ask_fills(build), NOW)
+    lane.lane.query(QueryBalances(account=build.account), NOW)
     assert lane.pump() == [ask_fills(build)]
     assert lane.lane.due_ns == NOW + 500 * MS
     lane.cancel(1)
@@ -113,9 +127,9 @@ def test_questions_wait_for_their_own_bucket(build):
 
 def test_a_full_queue_of_questions_fails_them_loudly(build):
     lane = Lane(build, queue_max=1)
-    lane.lane.query(ask_fills(build))
-    lane.lane.query(QueryOrder(account=build.account, order=OrderId(7)))
-    lane.lane.query(QueryOpenOrders(account=build.account))
+    lane.lane.query(ask_fills(build), NOW)
+    lane.lane.query(QueryOrder(account=build.account, order=OrderId(7)), NOW)
+    lane.lane.query(QueryOpenOrders(account=build.account), NOW)
     reports = lane.outbox.take_reports()
     assert [(r.question, r.order) for r in reports] == [
         ("QueryOrder", 7),
@@ -127,10 +141,10 @@ def test_a_full_queue_of_questions_fails_them_loudly(build):
 def test_throttled_cancels_and_questions_go_back_to_the_head_and_wait(build):
     lane = Lane(build)
     lane.cancel(1, 2)
-    lane.lane.query(ask_fills(build))
+    lane.lane.query(ask_fills(build), NOW)
     cancel, question = lane.lane.pump(NOW)
     lane.cancel(3)
-    lane.lane.query(QueryBalances(account=build.account))
+    lane.lane.query(QueryBalances(account=build.account), NOW)
     lane.lane.answer(build.reply(cancel, after_ms=500), NOW)
     lane.lane.answer(build.reply(question, after_ms=100), NOW)
     assert lane.pump(NOW + 499 * MS) == []
@@ -145,7 +159,7 @@ def test_throttled_cancels_and_questions_go_back_to_the_head_and_wait(build):
 
 def test_a_throttled_question_keeps_no_cancel_waiting(build):
     lane = Lane(build)
-    lane.lane.query(ask_fills(build))
+    lane.lane.query(ask_fills(build), NOW)
     (question,) = lane.lane.pump(NOW)
     lane.lane.answer(build.reply(question, after_ms=3_000), NOW)
     assert lane.lane.cancel_now(build.cancel(1), NOW) is not None
@@ -162,7 +176,7 @@ def test_no_hint_of_the_venue_holds_safety_for_long(build, what):
     if what == "cancel_all":
         request = lane.lane.cancel_all(SCOPE, now)
     else:
-        lane.cancel(1) if what == "cancel" else lane.lane.query(ask_fills(build))
+        lane.cancel(1) if what == "cancel" else lane.lane.query(ask_fills(build), NOW)
         (request,) = lane.lane.pump(now)
     lane.lane.answer(build.reply(request, after_ms=3_600_000), now)
     assert lane.pump(now + 9_999 * MS) == []
@@ -172,7 +186,7 @@ def test_no_hint_of_the_venue_holds_safety_for_long(build, what):
 def test_unanswered_cancels_and_questions_are_reported(build):
     lane = Lane(build)
     lane.cancel(1, 2)
-    lane.lane.query(QueryOrder(account=build.account, order=OrderId(7)))
+    lane.lane.query(QueryOrder(account=build.account, order=OrderId(7)), NOW)
     lane.pump()
     assert lane.lane.due_ns == NOW + 3_000 * MS
     lane.lane.expire(NOW + 3_000 * MS - 1)
@@ -263,6 +277,57 @@ def test_a_late_answer_changes_nothing(build):
 def test_without_a_free_slot_only_an_answer_or_a_timeout_is_due(build):
     lane = Lane(build, safety_in_flight_max=2, cancel_batch_max=1)
     lane.cancel(1, 2, 3)
-    lane.lane.query(ask_fills(build))
+    lane.lane.query(ask_fills(build), NOW)
     assert len(lane.pump()) == 2
     assert lane.lane.due_ns == NOW + 3_000 * MS
+
+
+def redeem(build, number):
+    key = InstrumentId("venue:m1")
+    return RedeemTokens(account=build.account, operation=number, instrument=key)
+
+
+def failed(build, number):
+    return OperationMoved(
+        account=build.account, operation=number, state=OperationState.FAILED, reason=TOO_LATE
+    )
+
+
+def test_an_operation_of_before_a_sleep_of_the_machine_never_leaves(build):
+    lane = Lane(build, safety_in_flight_max=2)
+    lane.lane.query(ask_fills(build), NOW)
+    assert len(lane.pump()) == 1
+    woken = NOW + AGE_NS_MAX + 1
+    lane.lane.query(redeem(build, 1), NOW)
+    lane.lane.query(QueryBalances(account=build.account), NOW)
+    lane.lane.query(redeem(build, 2), NOW + 1)
+    lane.lane.expire(woken)
+
+    assert lane.pump(woken) == [QueryBalances(account=build.account)]
+    assert lane.outbox.take_reports()[1:] == [failed(build, 1)]
+    lane.lane.expire(woken + 3_000 * MS)
+    assert lane.pump(woken + 3_000 * MS) == []
+    assert lane.outbox.take_reports()[1:] == [failed(build, 2)]
+
+
+def test_an_operation_may_leave_the_queue_as_long_as_it_is_not_old(build):
+    lane = Lane(build)
+    lane.lane.query(redeem(build, 1), NOW)
+    assert lane.pump(NOW + AGE_NS_MAX) == [redeem(build, 1)]
+
+
+def test_an_operation_without_an_answer_may_have_been_taken(build):
+    lane = Lane(build)
+    lane.lane.query(redeem(build, 1), NOW)
+    assert lane.pump(NOW) == [redeem(build, 1)]
+    lane.lane.expire(NOW + AGE_NS_MAX + 1)
+    (report,) = lane.outbox.take_reports()
+    assert type(report) is OperationUnanswered
+
+
+def test_times_of_decision_are_bounded(build):
+    lane = Lane(build, queue_max=2 * OPERATIONS_MAX)
+    for number in range(OPERATIONS_MAX + 1):
+        lane.lane.query(redeem(build, number), NOW)
+    late = NOW + AGE_NS_MAX + 1
+    assert [lane.lane.veto(redeem(build, n), late) for n in (0, 1)] == ["", TOO_LATE]

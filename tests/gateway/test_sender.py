@@ -4,13 +4,16 @@ import asyncio
 
 import pytest
 
-from engine.domain.effects import QueryOpenOrders
+from engine.domain.effects import QueryOpenOrders, RedeemTokens
 from engine.domain.events import (
     HealthChanged,
     LatchReleased,
     LatchSet,
     ModeChanged,
     OpenOrdersListed,
+    OperationMoved,
+    OperationNamed,
+    OperationState,
     OrderAccepted,
     OrderCancelled,
     OrderNamed,
@@ -18,7 +21,8 @@ from engine.domain.events import (
     OrderUnanswered,
     VenueMode,
 )
-from engine.domain.orders import Identity, OrderId
+from engine.domain.instruments import InstrumentId
+from engine.domain.orders import Identity, OperationName, OrderId
 from engine.errors import (
     AuthRefused,
     BadInput,
@@ -32,8 +36,10 @@ from engine.errors import (
 )
 from engine.gateway import sender as module
 from engine.gateway.core import GatewayCore
+from engine.gateway.lanes import AGE_NS_MAX, TOO_LATE
 from engine.gateway.sender import Sender
 from tests.clocks import ManualClock
+from tests.gateway.conftest import FakeVenue
 
 NOW = 10**18
 MS = 1_000_000
@@ -365,3 +371,53 @@ async def test_the_latch_is_released_through_the_sender_too(desk, venue):
     await desk.sender.drain()
     assert prepared.order.id == 2
     assert desk.kinds()[0] == (OrderNotSent, 1)
+
+
+class Signing(FakeVenue):
+    """A venue at which an operation waits until a test lets it be signed, named and submitted."""
+
+    def __init__(self):
+        super().__init__()
+        self.submitted = []
+
+    async def operate(self, asked, named):
+        await self._wait("sign", asked)
+        await named(OperationName(identity="0x1", nonce=1))
+        self.submitted.append(asked)
+        return []
+
+    async def operation(self, asked):
+        return await self._wait("operation", asked)
+
+    async def redemptions(self, since_ns):
+        return await self._wait("redemptions", since_ns)
+
+
+@pytest.mark.parametrize("sleeps", ["before its record", "before its name", "never"])
+async def test_an_operation_of_before_a_sleep_of_the_machine_is_not_submitted(build, sleeps):
+    venue = Signing()
+    desk = Desk(build, venue)
+    asked = RedeemTokens(account=build.account, operation=7, instrument=InstrumentId("venue:m1"))
+    desk.journal.clear()
+    desk.sender.take(asked)
+    await desk.breathe()
+    late = AGE_NS_MAX + 1
+    if sleeps == "before its record":
+        desk.clock.advance(late)
+    desk.journal.set()
+    if sleeps != "before its record":
+        _, signed = await venue.call("sign")
+        desk.journal.clear()
+        signed.set_result(None)
+        await desk.breathe()
+        assert [type(one) for one in desk.events] == [OperationNamed]
+        desk.clock.advance(late if sleeps == "before its name" else AGE_NS_MAX)
+        desk.journal.set()
+    await desk.sender.drain()
+    if sleeps == "never":
+        assert venue.submitted == [asked]
+        return
+    assert venue.submitted == venue.calls == []
+    assert desk.events[-1] == OperationMoved(
+        account=build.account, operation=7, state=OperationState.FAILED, reason=TOO_LATE
+    )

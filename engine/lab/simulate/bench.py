@@ -458,6 +458,8 @@ class Evidence:
         self.asked: list[PlaceManual] = []
         """Orders a person asked for by hand; each allows one order."""
         self.baskets: dict[InstrumentId, Basket] = {}
+        self.operations_ns: dict[int, int] = {}
+        """When each operation of the wallet was decided."""
         self.named: dict[OrderId, int] = {}
         """Order → the record that names it."""
         self.lacking: set[FillId] = set()
@@ -530,5 +532,7 @@ class Evidence:
                 self.facts.listings = self.facts.fill_listings = 0
             case fx.PlaceOrder(order=order, identity=str()):
                 self.named[order.id] = len(self.disk.rows)
+            case fx.WalletEffect(operation=number):
+                self.operations_ns[number] = at_ns
             case _:
                 pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.domain.commands import MANUAL
+from engine.domain.effects import AnyWalletEffect
 from engine.domain.events import VenueMode
 from engine.domain.instruments import BotId, Instrument, Leg, Side
 from engine.domain.intents import Quotes, Target
@@ -284,7 +285,16 @@ LATE_NS = 60 * SECOND
 
 def late(order: Order, seen: Evidence) -> str:
     """No bytes long after they were decided, as from a machine that slept meanwhile."""
-    age_ns = seen.side.exchange.now_ns - order.created_ns
+    return _late_by(order.created_ns, seen)
+
+
+def late_operation(asked: AnyWalletEffect, seen: Evidence) -> str:
+    """No operation of the wallet either."""
+    return _late_by(seen.operations_ns[asked.operation], seen)
+
+
+def _late_by(decided_ns: int, seen: Evidence) -> str:
+    age_ns = seen.side.exchange.now_ns - decided_ns
     return f"it leaves {age_ns // SECOND} s after it was decided" * (age_ns > LATE_NS)
 
 

@@ -43,7 +43,7 @@ from engine.lab.simulate.hand_orders import HandOrders
 from engine.lab.simulate.judges import EngineRuns, RowsJudge
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import MS, Later, Network, S
-from engine.lab.simulate.order_judges import DECIDED, LEAVING
+from engine.lab.simulate.order_judges import DECIDED, LEAVING, late_operation
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.put_back import Homes, PutBack, loss_messages
 from engine.lab.simulate.venue_side import VenueSide
@@ -491,6 +491,8 @@ class SimulatedAccount:
         if isinstance(sent, Order):
             for name, judge in LEAVING.items():
                 self._judged(name, judge(sent, self.seen), sent)
+        elif why := late_operation(sent, self.seen):
+            self.speak("late", f"operation {sent.operation}: {why}")
         before = self._left.setdefault(number, sent)
         if before != sent:
             self.speak("numbers", f"{before} had the number of {sent}")

@@ -28,9 +28,10 @@ from engine.executor.orders import OrderTable
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletOperations
 from engine.gateway.core import PlacesLane
-from engine.lab.simulate import put_back
+from engine.gateway.lanes import SafetyLane
+from engine.lab.simulate import put_back, world
 from engine.lab.simulate.disk import Journal
-from engine.lab.simulate.faults import Fault
+from engine.lab.simulate.faults import PER_MINUTE, Fault
 from engine.live import accounts
 from engine.live.proof import CancelProof
 from engine.risk.exposure import ExposureBook, MarketRisk
@@ -259,6 +260,14 @@ def _a_start_looks_back_an_hour(patch: Patch) -> None:
     since = Reconciler._fills_since
     hour_ns = 3_600 * 10**9
     patch.setattr(Reconciler, "_fills_since", lambda s, now: max(since(s, now), now - hour_ns))
+
+
+def _an_operation_waits_for_ever(patch: Patch) -> None:
+    # Pauses of minutes, and many: one must begin while an operation waits.
+    patch.setattr(world, "PAUSE_H", (0.05, 0.06))
+    patch.setattr(world, "PAUSES_MAX", 1_000)
+    patch.setitem(PER_MINUTE, F.PAUSED, 3.0)
+    patch.setattr(SafetyLane, "veto", lambda *_: "")
 
 
 def _a_typed_cost_shifts_the_anchor(patch: Patch) -> None:
@@ -628,6 +637,13 @@ MUTANTS = (
     Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("it looks back an hour", _a_start_looks_back_an_hour, (F.PAUSED, F.REPORT_LOST), 8, 2.0),
+    Mutant(
+        "an operation leaves after a sleep",
+        _an_operation_waits_for_ever,
+        (F.PAUSED, F.THROTTLED, F.VENUE_CONVERTS),
+        3,
+        3.0,
+    ),
     Mutant("a typed cost is an anchor", _a_typed_cost_shifts_the_anchor, (F.TOKENS_COME,), 12, 2.0),
     Mutant(
         "tokens before a book are a gain",
