@@ -116,12 +116,17 @@ def funded_parts(
     return list(zip(sizes, parts, strict=True))
 
 
-def taken_first(held: Mapping[BotId, int], size: int) -> list[tuple[BotId, int]]:
-    """Return whose tokens were taken without a request from here: by hand first.
+def taken_first(
+    held: Mapping[BotId, int], size: int, asked: BotId | None = None
+) -> list[tuple[BotId, int]]:
+    """Return whose tokens a merge took: of who asked for it here first, then those held by hand.
 
-    Then what is unassigned, then the bots' by name; what none of them holds was `manual`'s.
+    Then what is unassigned, then the bots' by name; what none of them holds was `manual`'s. Who
+    asked may hold less than it took: a person has merged the same pairs at the venue meanwhile.
     """
-    order = sorted(held, key=lambda owner: (owner != MANUAL, owner != UNASSIGNED, owner))
+    order = sorted(
+        held, key=lambda owner: (owner != asked, owner != MANUAL, owner != UNASSIGNED, owner)
+    )
     found, left = [], size
     for owner in order:
         part = min(left, max(0, held[owner]))

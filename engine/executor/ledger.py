@@ -405,9 +405,9 @@ class Ledger:
     def convert(self, event: PairsConverted, owner: BotId | None = None) -> Booked:
         """Book a split, its cost shared by both legs, or a merge: after the result, as redeemed.
 
-        `owner` None = no order here asked for it: a split is by hand, a merge took what is held by
-        hand first (`taken_first`). Whoever calls has not booked it before. More pairs than are
-        held are booked all the same; what no order here asked for is owed until their fills come.
+        `owner` None = no order here asked for it: a split is by hand. `taken_first` says whose
+        tokens a merge took. Whoever calls has not booked it before. More pairs than are held are
+        booked all the same: what no owner held is owed until its fills come.
         """
         size, amount = event.size, event.amount_micro
         if size < 0 and self.holding(event.instrument).payout_yes_micro is not None:
@@ -426,15 +426,15 @@ class Ledger:
         holders = dict(self.holders(event.instrument))
         for slot, half in (("yes", amount // 2), ("no", amount - amount // 2)):
             whose = [(owner or MANUAL, abs(size))]
-            if owner is None and size < 0:
+            if size < 0:
                 held = {name: getattr(of, slot).settled for name, of in holders.items()}
-                whose = taken_first(held, -size)
+                whose = taken_first(held, -size, owner)
             parts = shares(half, [part for _, part in whose])
             for (name, part), cash in zip(whose, parts, strict=True):
                 holding = self._own(event.instrument, name)
                 leg = getattr(holding, slot)
                 convert_leg(state, holding, leg, part if size > 0 else -part, cash)
-                if owner is None and size < 0 and leg.settled < 0:  # no owner held this part
+                if size < 0 and leg.settled < 0:  # no owner held this part
                     leg.owed += part
                     leg.owed_micro += cash
                 self._after(holding)

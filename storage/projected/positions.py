@@ -310,19 +310,21 @@ def on_pairs_booked(fold: Fold, booked: PairsBooked, record: Record) -> None:
     event = booked.event
     half = event.amount_micro // 2
     for leg, value in zip(PAIR, (half, event.amount_micro - half), strict=True):
-        whose = [(BotId(booked.owner) if booked.owner else MANUAL, abs(event.size))]
-        if not booked.owner and event.size < 0:
+        owner = BotId(booked.owner) if booked.owner else None
+        whose = [(owner or MANUAL, abs(event.size))]
+        if event.size < 0:
             mine = fold.rows.matching(
                 PositionRow, account=event.account, instrument=event.instrument, leg=leg
             )
-            whose = taken_first({BotId(one.bot): one.settled for one in mine}, -event.size)
+            held = {BotId(one.bot): one.settled for one in mine}
+            whose = taken_first(held, -event.size, owner)
         parts = shares(value, [part for _, part in whose])
-        for (owner, part), cash in zip(whose, parts, strict=True):
-            key = event.account, event.instrument, leg, owner
+        for (name, part), cash in zip(whose, parts, strict=True):
+            key = event.account, event.instrument, leg, name
             size = part if event.size > 0 else -part
             position = _position(fold, key, booked.mode, record)
             position.convert(size, cash)
-            if not booked.owner and size < 0 and position.settled < 0:  # no owner held it
+            if size < 0 and position.settled < 0:  # no owner held it
                 position.owe(part, cash)
             _repay(fold, position, record)
 

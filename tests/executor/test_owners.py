@@ -17,6 +17,8 @@ from engine.domain.events import (
     FillSettled,
     HoldingTransferred,
     InstrumentResolved,
+    OperationMoved,
+    OperationState,
     OrderCancelled,
     PairsConverted,
     TokensRedeemed,
@@ -316,6 +318,30 @@ def test_a_merge_nobody_here_asked_for_takes_what_is_held_by_hand_first(rig: Any
     checked(rig)
 
 
+def test_a_merge_whose_pairs_a_person_merged_at_the_venue_takes_those_of_others(rig: Any) -> None:
+    """Both were carried out: the account has two pairs less, and no owner has one it lacks."""
+    buy(rig, MANUAL, 20)
+    buy(rig, MANUAL, 20, Leg.NO, price=5_000)
+    buy(rig, BOT, 50)
+    buy(rig, SECOND, 50, Leg.NO, price=5_000)
+    asked = MergePairs(
+        account=ACCOUNT, operation=0, instrument=M1, size=20 * SHARE, amount_micro=20 * SHARE,
+        owner=MANUAL,
+    )  # fmt: skip
+    rig.executor.operate(asked, rig.now)
+    (number,) = rig.executor.wallet.state.operations
+    submitted = OperationState.SUBMITTED
+    rig.feed(
+        OperationMoved(account=ACCOUNT, operation=number, state=submitted, transaction="0xours")
+    )
+    rig.feed(unasked(rig, 20, "0xhers"))
+    rig.feed(unasked(rig, 20, "0xours"))
+
+    assert legs(rig) == {MANUAL: (0, 0), BOT: (30 * SHARE, 0), SECOND: (0, 30 * SHARE)}
+    assert not rig.executor.wallet.state.operations
+    checked(rig)
+
+
 def unasked(rig: Any, size: int, transaction: str = "0x2") -> PairsConverted:
     """A merge of pairs that no record here asks for."""
     return PairsConverted(
@@ -479,7 +505,10 @@ def test_shares_add_up_to_the_unit(amount: int, weights: list[int]) -> None:
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ("buy", "sell", "pending", "void", "give", "merge", "early", "split", "resolve")
+            (
+                *("buy", "sell", "pending", "void", "give", "merge", "asked", "early", "split"),
+                "resolve",
+            )
         ),
         st.sampled_from((MANUAL, BOT, SECOND, THIRD)),
         st.sampled_from((Leg.YES, Leg.NO)),
@@ -527,6 +556,8 @@ class Books:
                 min(getattr(ledger.holding(M1), slot).settled for slot in ("yes", "no")) >= size
             ):
                 ledger.convert(self.converted(-size))
+            case "asked":
+                ledger.convert(self.converted(-size), owner)
             case "early":
                 ledger.convert(self.converted(-size))
             case "split":

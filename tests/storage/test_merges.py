@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.domain.commands import MANUAL
-from engine.domain.effects import PlaceOrder
+from engine.domain.effects import MergePairs, PlaceOrder
 from engine.domain.events import (
     CashMoved,
     FillSettled,
@@ -58,14 +58,21 @@ class Both:
             self.books.tell(FillSettled(account=DEMO, fill=fill.fill))
             self.ledger.advance(fill.fill, FillState.CONFIRMED)
 
-    def convert(self, shares: int) -> None:
+    def convert(self, shares: int, asked: BotId | None = None) -> None:
         self.number += 1
+        if asked is not None:
+            self.books.tell(
+                MergePairs(
+                    account=DEMO, operation=self.number, instrument=M1, size=-shares * SHARE,
+                    amount_micro=-shares * SHARE, owner=asked,
+                )
+            )  # fmt: skip
         event = PairsConverted(
             account=DEMO, transaction=f"0x{self.number}", instrument=M1, size=shares * SHARE,
             amount_micro=abs(shares) * SHARE, at_ns=1,
         )  # fmt: skip
         self.books.tell(event)
-        self.ledger.convert(event)
+        self.ledger.convert(event, asked)
 
     def give(self, owner: BotId, to: BotId, leg: Leg, shares: int, price: int) -> None:
         given = HoldingTransferred(
@@ -112,7 +119,7 @@ def test_a_merge_that_was_listed_before_its_fills_is_of_whoever_they_were(
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(("buy", "promise", "split", "merge", "give")),
+        st.sampled_from(("buy", "promise", "split", "merge", "asked", "give")),
         st.sampled_from(OWNERS), st.sampled_from(OWNERS), st.sampled_from((Leg.YES, Leg.NO)),
         st.integers(1, 90), st.integers(100, 9_900),
     ),
@@ -136,6 +143,8 @@ def test_each_owner_s_tokens_are_as_many_as_in_the_ledger(
                 both.convert(shares)
             case "merge":
                 both.convert(-shares)
+            case "asked":
+                both.convert(-shares, owner)
             case _ if owner != to:
                 both.give(owner, to, leg, shares, price)
             case _:
