@@ -1,13 +1,19 @@
 """Two hundred deaths: `kill -9` of the engine, while the exchange it trades on lives on beside it.
 
 The exchange's own ledger is the judge at the end; the journal alone, read between two lives, is the
-judge of what no restart may move: the day's anchor and the peak of the loss budget.
+judge of what no restart may move: the day's anchor and the peak of the loss budget. And a hundred
+deaths on the desk that a first start makes, whose supervisor starts the engine again.
 """
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
+import shutil
+import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +21,14 @@ from pathlib import Path
 import pytest
 
 from engine.domain.commands import StartBot
+from engine.domain.events import OrderFilled
+from engine.domain.instruments import InstrumentId, Leg
 from engine.domain.orders import ORDER_ENDS
+from engine.venues.demo.client import DemoVenue
 from storage.commands import STOP_PROOF, CommandState
-from tests.live.programs import BOT, LONG_S, Programs, check_books, ours, prepare
+from storage.journal import decode, load
+from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, check_books, ours, prepare
+from tests.live.test_soak import pid_of, up
 from tests.ports import free_port
 
 DEATHS = 200
@@ -116,3 +127,112 @@ def stop(programs: Programs, last: subprocess.Popen[bytes]) -> None:
     assert programs.rows(f"SELECT id, state FROM orders WHERE state NOT IN ({ends})") == []
     time.sleep(8)  # the exchange settles the last fills
     check_books(programs)
+
+
+# -- the desk of a first start -----------------------------------------------------------------
+
+DESK_DEATHS = 100
+DESK_LIFE_S = 6.0
+WARM_S = 60.0
+"""How long the desk trades before the first death: a first start measures volatility first."""
+
+DIES_STARTING = 0.25
+CENT = 10_000
+
+
+@pytest.fixture
+def first_desk() -> Iterator[Programs]:
+    """A home that nothing is in yet; its name is short, as the supervisor's socket is in it."""
+    home = Path(tempfile.mkdtemp(prefix="pb"))
+    made = Programs(home, free_port())
+    yield made
+    for program in made.running:
+        if "up" in list(program.args) and program.poll() is None:  # type: ignore[arg-type]
+            program.terminate()  # it ends its programs
+            program.wait(LONG_S)
+    made.end()
+    shutil.rmtree(home)
+
+
+def killed(desk: Programs) -> float:
+    """Kill the engine as soon as there is one; return when, by the machine's monotonic clock."""
+    desk.until(lambda: pid_of(desk, "engine"), "the engine runs")
+    os.kill(pid_of(desk, "engine"), signal.SIGKILL)
+    return time.monotonic()
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7_200)
+def test_a_hundred_deaths_on_the_desk_of_a_first_start_lose_nothing(first_desk: Programs) -> None:
+    desk, chance = first_desk, random.Random(DESK_DEATHS)
+    whole = up(desk, free_port())
+    desk.until(lambda: desk.live() > 0, "an order rests")
+    time.sleep(WARM_S)
+    back_s: list[float] = []
+    deaths = 0
+    while deaths < DESK_DEATHS:
+        time.sleep(chance.uniform(0.0, DESK_LIFE_S))
+        began_s, began_ns = killed(desk), time.time_ns()
+        deaths += 1
+        if chance.random() < DIES_STARTING:
+            continue  # the next one comes while it starts
+        desk.until(lambda began=began_ns: placed_since(desk, began), "it trades again", BACK_S_MAX)
+        back_s.append(time.monotonic() - began_s)
+        load = os.getloadavg()[0]
+        print(f"{deaths}: an order {back_s[-1]:.2f} s after the kill, load {load:.1f}", flush=True)
+    time.sleep(8)  # settlements end
+    whole.terminate()
+    assert whole.wait(LONG_S) == 0
+    receipt = desk.receipt(STOP_PROOF)
+    assert receipt is not None
+    assert receipt.proven, receipt.sentence()
+    desk.demo()
+    desk.until(lambda: not differences(desk), f"books are alike: {differences(desk)}")
+    assert desk.rows("SELECT kind, text FROM alerts WHERE kind LIKE '%differs'") == []
+    back_s.sort()
+    print(
+        f"{deaths} x kill -9 on a demo desk: {desk.count('orders')} orders, {desk.count('fills')}"
+        f" fills; from kill to the first new order, {len(back_s)} times: median"
+        f" {back_s[len(back_s) // 2]:.2f} s, worst {back_s[-1]:.2f} s"
+    )
+
+
+def differences(desk: Programs) -> list[str]:
+    """Return in what the exchange's ledger and what the journal alone says differ.
+
+    A winner that was asked for at the last moment is paid after the engine's end.
+    """
+    resting, fills, held, cash = asyncio.run(listed(desk.port))
+    ledger = ours(desk.home).ledger
+    said = map(decode, load(desk.home / "journal.db"))
+    booked = {one.id for one in said if isinstance(one, OrderFilled) and one.account == ACCOUNT}
+    found = [f"{number} rests" for number in resting]
+    found += [f"fill {one} lacks" for one in fills - booked]
+    found += [f"fill {one} is nobody's" for one in booked - fills]
+    unpaid = {market for market, _ in held}
+    paid = sum(one.redeemable_micro for key, one in ledger.redeemable.items() if key not in unpaid)
+    for key, terms in ledger.state.instruments.items():
+        holding = ledger.holding(key)
+        if key in ledger.redeemable and key not in unpaid:
+            continue
+        for leg in filter(holding.pays, terms.product.legs):
+            mine = holding.leg(leg)
+            size, theirs = mine.settled + mine.pending + mine.redeemable, held.get((key, leg), 0)
+            found += [f"{leg} of {key}: {size} here, {theirs} there"] if size != theirs else []
+    expected = ledger.state.cash_settled_micro + ledger.state.cash_pending_micro + paid
+    apart = abs(expected - cash) > CENT
+    return found + ([f"cash: {expected} here, {cash} there"] if apart else [])
+
+
+async def listed(
+    port: int,
+) -> tuple[list[object], set[object], dict[tuple[InstrumentId, Leg], int], int]:
+    """Return what the exchange has: open orders, all fills, holdings and cash."""
+    venue = DemoVenue(f"http://127.0.0.1:{port}", ACCOUNT)
+    try:
+        still_open = [one.order for one in (await venue.open_orders()).orders]
+        fills = {one.id for one in (await venue.fills(0)).fills}
+        held = {(key, leg): size for key, leg, size in (await venue.positions()).holdings}
+        return still_open, fills, held, (await venue.balances()).cash_micro["pUSD"]
+    finally:
+        await venue.close()
