@@ -110,7 +110,7 @@ def candles(
         path = folder / "candles" / interval / f"{name}.parquet"
         taken, rows = _read(path, instrument, "start_ns", span)
         found += [rows, aggregate(_of_log(tail, taken, interval, name), step)]
-    made = merge(pa.concat_tables(found)) if found else _NO_CANDLES
+    made = merge(pa.concat_tables(found)) if found else NO_CANDLES
     return [Candle(**one) for one in made.drop_columns(["instrument"]).to_pylist()]
 
 
@@ -159,7 +159,7 @@ _WHOSE = pa.dictionary(pa.int32(), pa.string())
 _NO_TICKS = pa.schema(
     [("instrument", _WHOSE), *((name, pa.int64()) for name in tick_log.COLUMNS)]
 ).empty_table()
-_NO_CANDLES = pa.schema(
+NO_CANDLES = pa.schema(
     [("instrument", _WHOSE), ("start_ns", pa.int64()), *((name, pa.int64()) for name in _COMBINE)]
 ).empty_table()
 
@@ -188,13 +188,13 @@ def aggregate(rows: pa.Table, step_ns: int) -> pa.Table:
 def merge(rows: pa.Table) -> pa.Table:
     """Return one candle for each instrument and start, of several in the order of their ticks."""
     if not rows.num_rows:
-        return _NO_CANDLES
+        return NO_CANDLES
     grouped = rows.unify_dictionaries().group_by([*_KEYS], use_threads=False)
     made = grouped.aggregate([(name, how, options) for name, (how, options) in _COMBINE.items()])
     made = made.rename_columns(
         [name.rpartition("_")[0] if name not in _KEYS else name for name in made.column_names]
     )
-    return _sorted(made.select(_NO_CANDLES.column_names).cast(_NO_CANDLES.schema), "start_ns")
+    return _sorted(made.select(NO_CANDLES.column_names).cast(NO_CANDLES.schema), "start_ns")
 
 
 def _sorted(rows: pa.Table, order: str) -> pa.Table:
@@ -224,7 +224,7 @@ def _footer(path: Path, modified_ns: int, size: int) -> _Footer:
 
 def _read(path: Path, instrument: str, order: str, span: tuple[int, int]) -> tuple[int, pa.Table]:
     """Return up to which segment a file has taken the log, and its rows of an instrument."""
-    none = _NO_TICKS if order == "at_ns" else _NO_CANDLES
+    none = _NO_TICKS if order == "at_ns" else NO_CANDLES
     try:
         with path.open("rb") as file:
             there = os.fstat(file.fileno())
@@ -255,7 +255,7 @@ def _tail(folder: Path, instrument: str, span: tuple[int, int]) -> pa.Table:
             number = array("q", [tick_log.number_of(segment)]) * len(columns[0])
             for column, more in zip(found, (*columns, number), strict=True):
                 column.extend(more)
-    rows = _table(instrument, found[:-1])
+    rows = tick_table(instrument, found[:-1])
     return _within(rows.append_column("segment", _numbers(found[-1])), "at_ns", span)
 
 
@@ -265,7 +265,8 @@ def _of_log(tail: pa.Table, taken: int, interval: str, name: str) -> pa.Table:
     return _newer([(taken + 1, rows)], taken, interval, name)
 
 
-def _table(instrument: str, columns: Sequence[array[int]]) -> pa.Table:
+def tick_table(instrument: str, columns: Sequence[array[int]]) -> pa.Table:
+    """Return an instrument's ticks, given as the columns of the log, as `aggregate` takes them."""
     rows = len(columns[0])
     whose = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), [instrument])
     made = {"instrument": whose}
@@ -373,7 +374,7 @@ def _move(
 
 def _loaded(segment: Path) -> pa.Table:
     names = tick_log.look(segment)[0]
-    found = [_table(name, tick_log.ticks_in(segment, name)) for name in names]
+    found = [tick_table(name, tick_log.ticks_in(segment, name)) for name in names]
     return pa.concat_tables(found) if found else _NO_TICKS
 
 
@@ -401,14 +402,14 @@ def _newer(
 def _kept(path: Path, moved: TicksMoved) -> tuple[int, pa.Table]:
     """Return what a file of candles holds; one that is damaged is set aside and begun anew."""
     if not path.exists():
-        return 0, _NO_CANDLES
+        return 0, NO_CANDLES
     try:
         taken = int((pq.read_metadata(path).metadata or {})[b"taken"])
         rows = pq.read_table(path, page_checksum_verification=True, use_threads=False)
-        return taken, rows.replace_schema_metadata(None).cast(_NO_CANDLES.schema)
+        return taken, rows.replace_schema_metadata(None).cast(NO_CANDLES.schema)
     except (OSError, KeyError, pa.ArrowException) as error:
         _aside(path, moved, str(error))
-        return 0, _NO_CANDLES
+        return 0, NO_CANDLES
 
 
 def _aside(path: Path, moved: TicksMoved, why: str) -> None:

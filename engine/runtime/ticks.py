@@ -17,23 +17,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from engine.clock import Clock
-from engine.domain.books import Book
 from engine.domain.effects import RaiseAlert, caution
-from engine.domain.events import (
-    BookChanged,
-    BookDistrusted,
-    BookReplaced,
-    Event,
-    FeedLost,
-    InstrumentClosed,
-    InstrumentResolved,
-    TradePrinted,
-)
+from engine.domain.events import Event
 from engine.domain.instruments import InstrumentId
 from engine.errors import StorageError, os_sentence
 from engine.runtime.aids import Notes, Tolerates, aid_thread
+from engine.runtime.tick_maker import TickMaker, TickMarket
 from storage.files import folder_at
-from storage.tick_log import DIGITS, END, MAGIC, NONE, number_of, pack, segments
+from storage.tick_log import DIGITS, END, MAGIC, number_of, pack, segments
 
 LINGER_NS = 10 * 1_000_000_000
 """How long ticks wait to be written, and so the most a kill loses."""
@@ -43,20 +34,9 @@ SEGMENT_BYTES = 4_000_000
 WAITING_MAX = 500_000
 """Most ticks that wait to be written, 20 MB; more means that the disk has stopped."""
 
-BOOKS_MAX = 10_000
 RETRY_S = 0.5
 
 Batch = dict[InstrumentId, "array[int]"]
-
-
-class TickMarket:
-    """How one instrument stands."""
-
-    __slots__ = ("ask", "bid", "book", "last")
-
-    def __init__(self) -> None:
-        self.book = Book()
-        self.bid = self.ask = self.last = NONE
 
 
 class TickKeeper:
@@ -71,7 +51,7 @@ class TickKeeper:
         self._tolerates = Tolerates(self._lose_moment, repr)
         self._folder = folder
         self._clock = clock
-        self._markets: dict[InstrumentId, TickMarket] = {}
+        self._maker = TickMaker(self._note)
         self._batch: Batch = {}
         self._noted = 0
         self._since_ns = 0
@@ -89,33 +69,7 @@ class TickKeeper:
     def market(self, events: Iterable[Event], now_ns: int) -> None:
         """Take market events of one moment. No I/O; what cannot be noted is left out."""
         with self._tolerates:
-            self._market(events, now_ns)
-
-    def _market(self, events: Iterable[Event], now_ns: int) -> None:
-        markets = self._markets
-        for event in events:
-            kind = type(event)
-            if kind is BookChanged:
-                market = markets.get(event.instrument)  # type: ignore[attr-defined]
-                if market is not None:
-                    market.book.apply(event.changes)  # type: ignore[attr-defined]
-                    self._look(event.instrument, market, now_ns)  # type: ignore[attr-defined]
-            elif isinstance(event, TradePrinted):
-                market = self._of(event.instrument)
-                market.last = event.price
-                self._note(event.instrument, market, event.size or 0, now_ns)
-            elif isinstance(event, BookReplaced):
-                market = self._of(event.instrument)
-                market.book.replace(event.bids, event.asks)
-                self._look(event.instrument, market, now_ns)
-            elif isinstance(event, BookDistrusted):
-                self._blind(event.instrument, now_ns)
-            elif isinstance(event, FeedLost):
-                whole = [one for one in markets if one.startswith(f"{event.feed}:")]
-                for name in whole if event.instrument is None else (event.instrument,):
-                    self._blind(name, now_ns)
-            elif isinstance(event, InstrumentClosed | InstrumentResolved):
-                self.forget(event.instrument, now_ns)
+            self._maker.market(events, now_ns)
 
     def _lose_moment(self, why: str) -> None:
         self.lost += 1
@@ -123,31 +77,7 @@ class TickKeeper:
 
     def forget(self, instrument: InstrumentId, now_ns: int) -> None:
         """Note that an instrument is not received any more."""
-        self._blind(instrument, now_ns)
-        self._markets.pop(instrument, None)
-
-    def _of(self, name: InstrumentId) -> TickMarket:
-        market = self._markets.get(name)
-        if market is None:
-            while len(self._markets) >= BOOKS_MAX:
-                self._markets.pop(next(iter(self._markets)))
-            market = self._markets[name] = TickMarket()
-        return market
-
-    def _blind(self, name: InstrumentId, now_ns: int) -> None:
-        market = self._markets.get(name)
-        if market is not None:
-            market.book = Book()
-            self._look(name, market, now_ns)
-
-    def _look(self, name: InstrumentId, market: TickMarket, now_ns: int) -> None:
-        """Note a tick where the best prices moved."""
-        book = market.book
-        bids, asks = book.bid_prices, book.ask_prices
-        bid, ask = bids[-1] if bids else NONE, asks[0] if asks else NONE
-        if bid != market.bid or ask != market.ask:
-            market.bid, market.ask = bid, ask
-            self._note(name, market, NONE, now_ns)
+        self._maker.forget(instrument, now_ns)
 
     def _note(self, name: InstrumentId, market: TickMarket, volume: int, now_ns: int) -> None:
         if self._noted + self._waiting >= WAITING_MAX:

@@ -170,11 +170,18 @@ def _two_axes(figure: go.Figure) -> None:
 
 
 def prices(
-    stored: Sequence[Candle], fills: Sequence[Row], one: int, key: str, *, in_cents: bool
+    stored: Sequence[Candle],
+    fills: Sequence[Row],
+    one: int,
+    key: str,
+    *,
+    in_cents: bool,
+    resting: Sequence[tuple[float, bool]] = (),
 ) -> None:
     """Draw candles of a mid, and our fills on it: up bought, down sold, in YES-space.
 
-    `one` = increments of a whole price; every candle has both sides at its end.
+    `one` = increments of a whole price; every candle has both sides at its end. `resting` are
+    orders that stand: the whole price of each and whether it buys.
     """
     rise, fall = FILLED[look.dark()]
     scale = 100 if in_cents else 1
@@ -192,6 +199,22 @@ def prices(
             line_width=1,
             hovertext=[f"{utc(row.start_ns)}<br>{row.trades:,} trades" for row in stored],
         )
+    _mark_fills(figure, fills, scale, "¢" * in_cents)
+    for level, buys in resting:
+        line = {"color": rise if buys else fall, "width": 1, "dash": "dot"}
+        figure.add_hline(y=scale * level, line=line)
+    st.plotly_chart(
+        _laid_out(figure, "price, ¢" if in_cents else "price", key, ".3~f"),
+        theme=None,
+        config=CONFIG,
+        key=key,
+        height=300,
+    )
+
+
+def _mark_fills(figure: go.Figure, fills: Sequence[Row], scale: int, unit: str) -> None:
+    """Draw fills on a chart of prices: up bought, down sold, in YES-space."""
+    colours = FILLED[look.dark()]
     for up, colour in ((True, 0), (False, 1)):
         some = [
             row
@@ -205,19 +228,12 @@ def prices(
             marker={
                 "symbol": "triangle-up" if up else "triangle-down",
                 "size": 10,
-                "color": (rise, fall)[colour],
+                "color": colours[colour],
                 "line": {"width": 1, "color": _INK[look.dark()][0]},
             },
             customdata=[f"{row['side']} {row['leg']} {row['size']}" for row in some],
-            hovertemplate=f"%{{customdata}} at %{{y:.4~f}}{'¢' * in_cents}<extra></extra>",
+            hovertemplate=f"%{{customdata}} at %{{y:.4~f}}{unit}<extra></extra>",
         )
-    st.plotly_chart(
-        _laid_out(figure, "price, ¢" if in_cents else "price", key, ".3~f"),
-        theme=None,
-        config=CONFIG,
-        key=key,
-        height=300,
-    )
 
 
 def _wall(times: Sequence[int]) -> list[datetime]:

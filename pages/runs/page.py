@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -19,7 +18,6 @@ import streamlit as st
 from engine.domain.alerts import described
 from engine.domain.commands import RunJob
 from engine.domain.jobs import arguments_of
-from engine.domain.money import MICRO
 from engine.errors import BadInput, StorageError
 from pages import Page
 from pages.kit import charts, commands, guard, panels
@@ -36,24 +34,20 @@ from pages.kit.tables import (
     choice,
     columns_of,
     page_behind,
-    table,
     turn,
     unchoose,
 )
 from pages.kit.words import NOTHING, age, count, moment, money
-from pages.orders.page import fitting
-from pages.orders.page import sentence as of_sums
-from pages.runs import beside, notes, report
+from pages.runs import beside, filled, notes, playback, report
 from pages.runs.reports import REPORTS
-from pages.shared import backtest, job, losses, markouts, why
+from pages.shared import backtest, job, losses, why
 from storage import views
 from storage.files import said_bytes
 from storage.own_files import keep
 from storage.run_export import as_csv, as_parquet, every_fill, whole_equity
-from storage.runs import RETURNS_MIN, Performance, RunFills, of_run, run_fills
+from storage.runs import RETURNS_MIN, Performance, of_run
 from storage.significance import significance_of
 from storage.views import ROWS_MAX, Row
-from storage.views.drill_down import FillSums
 from storage.views.frame import run_engines
 
 PAGE = Page("Backtests", ":material/science:", "Research", 0)
@@ -172,8 +166,10 @@ def _show_named(named: str, runs: Sequence[Row]) -> None:
     elif run["kind"] in REPORTS:
         _, show = REPORTS[run["kind"]]
         show(run)
-    elif st.query_params.get("show") == FILLS:
-        show_fills(run, st.query_params.get("market", ""))
+    elif st.query_params.get("show") == filled.FILLS:
+        filled.show(run, st.query_params.get("market", ""))
+    elif st.query_params.get("show") == playback.WATCH:
+        playback.show(run, st.query_params.get("market", ""))
     else:
         show_run(run, [row for row in runs if row["digest"] == run["digest"]])
 
@@ -207,6 +203,7 @@ def show_run(run: Row, alike: Sequence[TableRow]) -> None:
     result = beside.result_of(run)
     panels.links(
         panels.link("← All backtests", "runs"),
+        playback.link(number),
         panels.link("Compare it with others", "runs", compare=number),
         panels.link("Make a bot of it", "bots", create=1, run=number),
     )
@@ -225,7 +222,7 @@ def show_run(run: Row, alike: Sequence[TableRow]) -> None:
     if sweep and sweep.band:
         beside.show_band(run)
     _curve(points, currency)
-    show_statistics(run, result, address(run))
+    show_statistics(run, result, filled.address(run))
     _markets(run, markets)
     if "losses" in result:
         losses.show(result["losses"])
@@ -246,7 +243,7 @@ def _export(
     run: Row, points: Sequence[Any], markets: Sequence[Row], result: Mapping[str, Any]
 ) -> None:
     """Draw the files in which a run leaves the desk."""
-    engine_id, number, path = run["engine_id"], run["id"], journal_of(run)
+    engine_id, number, path = run["engine_id"], run["id"], filled.journal_of(run)
     fills = every_fill(path) if path is not None else []
     equity = ask(whole_equity, engine_id, number)
     found, proven = ask(of_run, engine_id, number), ask(significance_of, engine_id, number)
@@ -302,7 +299,7 @@ def _figures(run: Row, points: Sequence[Any], result: Mapping[str, Any]) -> None
         "Orders": f"{run['orders']:,}",
         "Fills": f"{run['fills']:,}",
     }
-    where = address(run)
+    where = filled.address(run)
     panels.tiles([Tile(name, value, where) for name, value in figures.items()])
     for said in (*beside.share_in_words(run, result), *beside.funding_in_words(result)):
         panels.note(said)
@@ -345,10 +342,10 @@ def _markets(run: TableRow, markets: Sequence[dict[str, Any]]) -> None:
     ids = [row["instrument"] for row in rows]
     chosen = choice(rows, MARKETS, key=key, ids=ids)
     turn(key, rows, ("number",), labels=("Smaller", "Larger"))
-    where = address(run, str(chosen)) if chosen in ids else ""
+    where = filled.address(run, str(chosen)) if chosen in ids else ""
     if where:
         panels.links(panels.anchor(f"Fills of {market(str(chosen))}", where))
-    elif address(run):
+    elif filled.address(run):
         panels.note("Select a market for its fills.")
     panels.note("Unrealised = what is left, marked at the last mid: a price never tells the winner")
 
@@ -419,7 +416,7 @@ def _made_of(run: Row, alike: Sequence[TableRow]) -> None:
     if run["digest"] and others:
         same = [panels.link(f"run {row['id']}", "runs", run=row["id"]) for row in others[:10]]
         panels.links("Same digest, so identical decisions:", *same)
-    if journal_of(run) is not None:
+    if filled.journal_of(run) is not None:
         panels.links(panels.link("Its journal: every order and fill", "journal", run=run["id"]))
     else:
         panels.note("No journal was kept for this run (--journal digest), or it was removed.")
@@ -468,77 +465,6 @@ def source(found: Performance) -> str:
         f"Ratios from {found.returns:,} {found.step} returns, annualised over 365 days, no "
         f"risk-free rate; a step without a point counts as zero return; {markets}"
     )
-
-
-# -- The fills of one run, from the journal it kept: what its figures are made of --
-
-FILL_COLUMNS = markouts.fill_columns(
-    "realised", "source", "id", "transaction_id", *markouts.COLUMNS
-)
-FILLS = "fills"
-
-
-def journal_of(run: TableRow) -> Path | None:
-    """Return the journal a run kept, None where it kept none or where it was removed."""
-    path = config().home / "runs" / str(run["started_ns"]) / "journal.db"
-    return path if path.is_file() else None
-
-
-def address(run: TableRow, instrument: str = "") -> str:
-    """Return where the fills of a run are, or of one of its markets; empty = no journal is kept."""
-    if journal_of(run) is None:
-        return ""
-    only = {"market": instrument} if instrument else {}
-    return panels.address("runs", run=run["id"], show=FILLS, **only)
-
-
-@st.cache_data(max_entries=8, show_spinner="Reading the run's journal")
-def _read_fills(path: Path, changed_ns: int, instrument: str, after: int) -> RunFills:  # noqa: ARG001 part of the key
-    return run_fills(path, instrument=instrument, after=after)
-
-
-@guard.part("The run's fills")
-def show_fills(run: TableRow, instrument: str) -> None:
-    number, where = run["id"], panels.address("runs", run=run["id"])
-    panels.links(panels.anchor(f"← Run {number}", where), panels.link("All backtests", "runs"))
-    of = f" in {market(instrument)}" if instrument else ""
-    panels.head(
-        f"Fills of run {number}{of}", "From the run's own journal · times are the recording's"
-    )
-    path = journal_of(run)
-    if path is None:
-        panels.empty(
-            "No journal was kept for this run.",
-            "It ran with --journal digest, or its folder was removed; run it again to get one.",
-        )
-        return
-    key = f"run_fills_{number}"
-    (after,) = page_behind(key, instrument) or (0,)
-    found = _read_fills(path, path.stat().st_mtime_ns, instrument, after)
-    if instrument:
-        panels.links(panels.anchor("Fills of all its markets", address(run)))
-    if not found.count:
-        panels.empty("Nothing was filled.", "Its journal shows what it wanted, and why not.")
-        return
-    panels.note(f"{run['mode']} · {sentence(found, run['currency'])}")
-    table(fitting(found.rows, ""), FILL_COLUMNS, key=key)
-    turn(key, found.rows, ("number",))
-    panels.links(panels.link("Its journal: every order and fill", "journal", run=number))
-
-
-def sentence(found: RunFills, currency: str) -> str:
-    sums = FillSums(
-        currency=currency,
-        count=found.count,
-        failed=found.failed,
-        unvalued=0,
-        bought=Decimal(found.bought_micro) / MICRO,
-        sold=Decimal(found.sold_micro) / MICRO,
-        fees=Decimal(found.fees_micro) / MICRO,
-        fees_in_assets=found.fees_in_assets,
-    )
-    late = " · its journal is longer than the part read: totals and rows are incomplete"
-    return of_sums(sums) + late * (not found.whole)
 
 
 # -- a new backtest --------------------------------------------------------------------------------

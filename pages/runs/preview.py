@@ -17,7 +17,7 @@ from pages.kit.markdown import literal
 from pages.kit.panels import Tile
 from pages.kit.tables import TableRow
 from pages.kit.words import moment
-from pages.runs import beside
+from pages.runs import beside, playback
 from pages.shared import backtest, job
 from storage import views
 from storage.bot_drafts import BotDraft
@@ -192,7 +192,8 @@ def _brought(row: TableRow) -> None:
         "Interval: stationary bootstrap of the returns, realistic fills; a dash = too few returns. "
         f"One recording is a small sample: the verdict stands under Strategy. {beside.TRIED}"
     )
-    panels.links(panels.link(f"Open: backtest {run['id']}", "runs", run=run["id"]))
+    opened = panels.link(f"Open: backtest {run['id']}", "runs", run=run["id"])
+    panels.links(opened, playback.link(run["id"]))
 
 
 def _figures(run: Row) -> dict[str, str]:

@@ -124,7 +124,7 @@ class PreparedReplay:
         self.folder = config.home / "runs" / f"{self._started_ns}"
         # Everything a person gave is checked before anything is made on the disk.
         bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
-        self.recording = recording or _opened(options, config)
+        self.recording = recording or opened(options, config)
         self._tick_ns = SECOND_NS
         if (made := _made(self.recording)) is not None:
             self._tick_ns = made.tick_ns
@@ -291,7 +291,8 @@ def _markets(result: ReplayResult) -> list[RunMarket]:
     return [msgspec.convert(market, RunMarket, from_attributes=True) for market in traded]
 
 
-def _opened(options: ReplayOptions, config: Config) -> Recording:
+def opened(options: ReplayOptions, config: Config) -> Recording:
+    """Open what a run plays, as it was asked for. Raises BadInput in a sentence."""
     imports = config.imports_folder if options.imports else None
     if options.path.is_file() and options.path.name.endswith(BAR_FILES):
         bars = BarRecording(options.path, market=options.bar_market, name=options.instrument)

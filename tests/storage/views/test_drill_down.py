@@ -11,7 +11,7 @@ from engine.domain.assets import Asset, Money, asset
 from engine.domain.events import FillSettled, FillVoided, InstrumentListed
 from engine.domain.fills import FillId
 from engine.domain.instruments import Leg, Mode, Side
-from pages.runs.page import sentence
+from pages.runs.filled import sentence
 from storage import runs
 from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
 from storage.views import drill_down
