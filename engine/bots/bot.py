@@ -14,7 +14,7 @@ from engine.caches.markets import MarketCache
 from engine.caches.views import BookView, InstrumentViews, InventoryView
 from engine.domain.bots import BotState
 from engine.domain.decisions import Rest
-from engine.domain.effects import Effect, RaiseAlert, alarm, caution
+from engine.domain.effects import Effect, RaiseAlert, caution
 from engine.domain.events import BookChanged, BookMarked, Event
 from engine.domain.inputs import (
     AnyInput,
@@ -209,22 +209,9 @@ class Bot:
             raise BadInput(f"state() gave {type(state).__name__}, it must give bytes")
         self.kept = state
 
-    def fail(self, error: BaseException) -> RaiseAlert:
-        """Stop for good after an error of the strategy; return what a person must know.
-
-        A strategy that leaves by SystemExit has failed as any other. Raises KeyboardInterrupt
-        again: a person at the keyboard of a replay asked for it.
-        """
-        if isinstance(error, KeyboardInterrupt):
-            raise error
-        self.state = BotState.ERROR
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else ""
-        self.error = f"{type(error).__name__}{where}: {error}"
-        text = f"bot {self.name} stopped with an error: {self.error}"
-        return alarm("bot_error", text, self.account, self.name)
+    def fail(self, error: str) -> None:
+        """Stop for good after an error of the strategy."""
+        self.state, self.error = BotState.ERROR, error
 
     def warn(self, text: str) -> RaiseAlert:
         """Return what its strategy wants a person to know."""
@@ -235,22 +222,6 @@ class Bot:
         signals.leave(self.name, instrument)
         if self.cells.pop(instrument, None) is not None:
             self.strategy.forget(instrument)
-
-
-class TurnOverdue(BaseException):
-    """A strategy took longer than its time; no `except Exception` of it keeps that from ending."""
-
-
-SPINS = 20_000_000
-
-
-def wait_to_be_raised() -> None:
-    """Run until another thread has raised into this one; it said before that it would.
-
-    The call it wants to end has just ended by itself; raised later, it would end another one.
-    """
-    for _ in range(SPINS):
-        pass
 
 
 # -- The agenda of a core: which cell is evaluated when, without a further event -------------------
@@ -403,12 +374,17 @@ class AskedCore:
     _cells: dict[InstrumentId, tuple[Cell, ...]]
     cache: MarketCache
     signals: Signals
+    bots: tuple[Bot, ...]
+    executor: Executor
     busy: tuple[Bot, object] | None
     """The call of a strategy that runs now."""
 
     def receive(self, given: AnyInput | Event, now_ns: int) -> list[Effect]:
         """Take an input; return the effects it asks for at once."""
         raise NotImplementedError
+
+    def _bot(self, name: BotId) -> Bot:
+        return next(bot for bot in self.bots if bot.name == name)
 
     def fail(self, bot: Bot, error: BaseException, now_ns: int) -> None:
         """Stop a bot that raised, and no other."""

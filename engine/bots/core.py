@@ -17,12 +17,11 @@ from engine.bots.bot import (
     Bot,
     Cell,
     InputBatch,
-    TurnOverdue,
     inventory_of,
     mark_of,
-    wait_to_be_raised,
 )
 from engine.bots.explain import Explanations
+from engine.bots.failing import TurnOverdue, fail, failed_then, wait_to_be_raised
 from engine.bots.signals import Reader, Signals, state_of
 from engine.bots.slices import BOOKS, IDLE_NS, PASSED_ON, SECOND_NS, STARTS_SHIFT, Put, Slices
 from engine.caches.markets import MarketCache
@@ -51,6 +50,7 @@ from engine.domain.inputs import (
     Automated,
     Began,
     BotAdded,
+    BotFailed,
     BotMoved,
     BotReattached,
     BotReevaluated,
@@ -128,8 +128,7 @@ class AccountCore(BarsAhead):
         self._slices = Slices() if sliced else None
         self._ready: list[Cell] = []
         self._agenda = Agenda()
-        self._decisions = 0
-        self._second_ns = 0
+        self._decisions = self._second_ns = 0
         self._effects: list[Effect] = []
         self.busy: tuple[Bot, object] | None = None  # the call of a strategy that runs now
         self.overdue: list[tuple[Bot, object]] = []  # the call that is about to be raised into
@@ -180,6 +179,8 @@ class AccountCore(BarsAhead):
         match given:
             case Began(bots_run=bots_run):
                 self._begin(now_ns, bots_run=bots_run)
+            case BotFailed(bot=name, error=error):
+                self._effects += failed_then(self, name, error, now_ns)
             case BotReattached(bot=name):
                 self._attach(self._bot(name), now_ns)
             case BotRemoved(bot=name):
@@ -222,9 +223,6 @@ class AccountCore(BarsAhead):
                 states[bot.name] = bot.state
                 tape(BotMoved(self._account, bot.name, bot.state), now_ns)
         tape(given, now_ns)
-
-    def _bot(self, name: BotId) -> Bot:
-        return next(bot for bot in self.bots if bot.name == name)
 
     # -- the market and reports --------------------------------------------------------------------
 
@@ -303,7 +301,7 @@ class AccountCore(BarsAhead):
         """Note that a call of a strategy is over, and wait where it is about to be raised into."""
         self.busy = None
         if self.overdue and not raised:
-            wait_to_be_raised()
+            wait_to_be_raised(self.overdue)
 
     def _keyed(self, event: KeyedEvent, now_ns: int) -> None:
         outside = type(event) is Observed
@@ -476,19 +474,22 @@ class AccountCore(BarsAhead):
 
     def fail(self, bot: Bot, error: BaseException, now_ns: int) -> None:
         """Stop a bot that raised: it receives nothing more, its intents are withdrawn."""
+        call = next(iter(self.overdue), self.busy)
         with suppress(TurnOverdue):
             self._over(raised=type(error) is TurnOverdue)
         self.overdue.clear()
         if bot.state is BotState.ERROR:
             return
-        self._effects.append(bot.fail(error))
+        self._effects.append(fail(bot, error, call, self._tape, now_ns))
         self._detach(bot)
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
     def _drop(self, bot: Bot, instrument: InstrumentId, now_ns: int) -> None:
         """Have a bot forget an instrument."""
+        self.busy = bot, instrument
         try:
             bot.drop(instrument, self.signals)
+            self._over()
         except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
             self.fail(bot, error, now_ns)
 

@@ -211,6 +211,28 @@ class Following(Input, frozen=True, tag=24):
     instruments: tuple[InstrumentId, ...]
 
 
+class BotFailed(Input, frozen=True, tag=25):
+    """A bot stopped by what does not come again by itself, as its time or its memory.
+
+    With one of the last three it stands behind the input in which that call was made, and belongs
+    to it; with none it is an input of its own.
+    """
+
+    bot: BotId
+    error: str
+    decision: int = 0
+    """The number of the decision that was being made."""
+    event: AnyEvent | None = None
+    """What its strategy was given."""
+    forgot: str = ""
+    """The instrument it was to forget."""
+
+    @property
+    def within(self) -> bool:
+        """Say whether it belongs to the input before it."""
+        return bool(self.decision or self.event is not None or self.forgot)
+
+
 AnyInput = (
     EngineStarted
     | Opened
@@ -237,6 +259,7 @@ AnyInput = (
     | Following
     | WalletOperated
     | Automated
+    | BotFailed
 )
 
 pack_input = msgspec.msgpack.Encoder().encode

@@ -328,6 +328,8 @@ def of_input(one: given.AnyInput) -> str:
             return f"the timer {name} fires"
         case given.Transient(event=event):
             return _plain(event)[:TEXT_MAX]
+        case given.BotFailed(bot=bot, error=error):
+            return f"bot {bot} is stopped: {error}"
         case given.BotMoved(bot=bot, state=state):
             return f"bot {bot} is {state}"
         case given.Withdrawn(bot=bot):

@@ -19,9 +19,11 @@ from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 
-from engine.bots.bot import Bot, TurnOverdue
+from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
+from engine.bots.failing import TurnOverdue, said_of
 from engine.clock import Clock
+from engine.domain.inputs import BotFailed
 from engine.plugins import PACKAGE
 from engine.runtime.bot_runner import renew
 from storage.quarantine import quarantine
@@ -45,17 +47,18 @@ class TurnWatch:
     def __init__(
         self,
         cores: Callable[[], Iterable[AccountCore]],
-        home: Path,
+        home: Path | None,
         *,
         clock: Clock,
         thread: int | None = None,
-        on_loop: Callable[[Callable[[], object]], object],
+        on_loop: Callable[[Callable[[], object]], object] | None = None,
         budget_s: float = BUDGET_S,
         bytes_max: int = BYTES_MAX,
     ) -> None:
         """`cores` are those of the loop on `thread` (None = the main one).
 
-        `on_loop` runs something on that loop, from any thread.
+        `on_loop` runs something on that loop, from any thread; None = nothing is weighed. `home`
+        keeps who is in quarantine; None = none is. Both are None where the past is played again.
         """
         self._cores = cores
         self._home = home
@@ -99,7 +102,7 @@ class TurnWatch:
         late = self._looks - round(self._budget_s / POLL_S)
         if late >= 0 and late % AGAIN_EVERY == 0:
             self._interrupt(core, busy)
-        if self._looks == HARD_LOOKS:
+        if self._looks == HARD_LOOKS and self._home is not None:
             why = f"one call of its strategy took more than {HARD_LOOKS * POLL_S:g} s"
             with suppress(OSError):
                 quarantine(self._home, busy[0].name, why)
@@ -118,6 +121,8 @@ class TurnWatch:
 
     def weigh(self) -> None:
         """Stop the bots of plug-ins whose strategy holds more than may be."""
+        if self._on_loop is None:
+            return
         for core in tuple(self._cores()):
             for bot in core.bots:
                 if not type(bot.strategy).__module__.startswith(f"{PACKAGE}."):
@@ -131,7 +136,8 @@ class TurnWatch:
 
     def _stop(self, core: AccountCore, bot: Bot, error: MemoryError) -> None:
         """Stop a bot and drop what its strategy holds, on the loop's thread."""
-        core.fail(bot, error, self._clock.now_ns())
+        given = BotFailed(bot.account, bot.name, said_of(error))
+        core.receive(given, self._clock.now_ns())
         with suppress(Exception):  # a plug-in's strategy that cannot be made twice keeps the memory
             renew(bot, bot.kept)
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from engine.bots.bot import Bot
+from engine.bots.failing import fail
 from engine.bots.signals import Signals
 from engine.domain.bots import BotState
 from engine.domain.effects import Severity
@@ -65,7 +66,7 @@ def test_bot_that_failed_says_what_and_where(make_bot: Make) -> None:
     bot = make_bot("maker")
     with pytest.raises(ZeroDivisionError) as caught:
         bot.capital_micro // 0
-    alert = bot.fail(caught.value)
+    alert = fail(bot, caught.value, None, None, 0)
     assert bot.state is BotState.ERROR
     assert bot.error.startswith("ZeroDivisionError in test_bot_that_failed_says_what_and_where, ")
     assert (alert.severity, alert.bot, alert.kind) == (Severity.CRITICAL, "maker", "bot_error")
@@ -74,5 +75,5 @@ def test_bot_that_failed_says_what_and_where(make_bot: Make) -> None:
 
 def test_failure_without_a_traceback_is_told_as_well(make_bot: Make) -> None:
     bot = make_bot("maker")
-    assert bot.fail(ValueError("odd")).bot == BotId("maker")
+    assert fail(bot, ValueError("odd"), None, None, 0).bot == BotId("maker")
     assert bot.error == "ValueError: odd"

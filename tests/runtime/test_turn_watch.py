@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from engine.bots.bot import TurnOverdue
+from engine.bots.failing import TurnOverdue
 from engine.clock import WallClock
 from engine.domain.bots import BotState
+from engine.domain.events import InstrumentClosed
+from engine.domain.inputs import BotFailed, Turned
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import BotSettings
 from engine.runtime.turn_watch import HARD_LOOKS, TurnWatch, held_by
@@ -89,6 +91,81 @@ def test_a_strategy_that_loops_stops_alone(pair: Any, tmp_path: Path, wrong: Any
     stage.at(stage.now + 3_000 * MS)
     assert good.state is BotState.RUNNING, "nothing is raised late"
     assert quarantined(tmp_path) == {}
+
+
+def test_a_strategy_that_loops_while_it_forgets_a_market_stops_alone(
+    pair: Any, tmp_path: Path
+) -> None:
+    stage, bad, good = pair
+    bad.strategy.forget = loops
+    with made(stage, tmp_path):
+        stage.core.market(InstrumentClosed(instrument=ONE), stage.now)
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
+    assert bad.error.startswith("TurnOverdue in loops, line ")
+
+
+def test_one_that_catches_what_was_to_end_it_and_goes_on_is_stopped_all_the_same(
+    pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, bad, good = pair
+    monkeypatch.setattr("engine.bots.failing.SPINS", 1_000)
+
+    def swallows(*_: object) -> tuple[()]:
+        with suppress(BaseException):
+            loops()
+        return ()
+
+    bad.strategy.say = swallows
+    put: list[Any] = []
+    stage.core._tape = lambda given, _: put.append(given)
+    with made(stage, tmp_path):
+        stage.at(stage.now + 1_500 * MS)
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
+    assert "its strategy caught what was to end it" in bad.error
+    assert stage.core.overdue == []
+    (failed,) = [one for one in put if isinstance(one, BotFailed)]
+    assert failed.decision > 0
+
+
+def test_what_was_ended_from_outside_is_on_the_tape_and_what_raises_again_is_not(
+    pair: Any, tmp_path: Path
+) -> None:
+    stage, bad, good = pair
+    put: list[Any] = []
+    stage.core._tape = lambda given, _: put.append(given)
+
+    def raises(*_: object) -> tuple[()]:
+        raise ValueError("again and again")
+
+    bad.strategy.say, good.strategy.say = loops, raises
+    with made(stage, tmp_path):
+        stage.at(stage.now + 1_500 * MS)
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.ERROR)
+    (failed,) = [one for one in put if isinstance(one, BotFailed)]
+    assert (failed.bot, failed.error) == (bad.name, bad.error)
+    turned = [at for at, one in enumerate(put) if isinstance(one, Turned)]
+    assert put.index(failed) - 1 in turned, "right behind its input"
+
+
+def test_a_failure_between_two_inputs_is_an_input_of_its_own(pair: Any) -> None:
+    stage, bad, _ = pair
+    put: list[Any] = []
+    stage.core._tape = lambda given, _: put.append(given)
+
+    def raises() -> bytes:
+        raise ValueError("no state")
+
+    bad.strategy.state = raises
+    stage.core.kept_state(bad, stage.now)
+    (failed,) = [one for one in put if isinstance(one, BotFailed)]
+    assert (failed.within, failed.error) == (False, bad.error)
+    again, before = (list(stage.core.receive(failed, stage.now)) for _ in range(2))
+    assert (again, before) == ([], []), "a bot that stopped does not stop again"
+    stage.core.remove(bad, stage.now)
+    stage.core.turn(stage.now)
+    stage.core.receive(failed, stage.now)
+    (alert,) = [one for one in stage.core.turn(stage.now) if getattr(one, "kind", "")]
+    assert alert.text == f"bot bad stopped with an error: {failed.error}"
 
 
 def test_a_call_that_just_ended_is_waited_for_and_its_bot_stops(pair: Any, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 
 from engine.domain.decisions import Decision, Planned
-from engine.domain.effects import Effect, KeepStart, PlaceOrder
-from engine.domain.inputs import FORMAT, KIND, AnyInput, EngineStarted, unpack_input
+from engine.domain.effects import Effect, KeepStart, PlaceOrder, RaiseAlert
+from engine.domain.inputs import FORMAT, KIND, AnyInput, BotFailed, EngineStarted, unpack_input
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.errors import BadInput
 from engine.executor.executor import Executor
+from engine.lab.incident.moment import IncidentWindow
 from engine.log import iso
 from engine.runtime import tape
 from engine.runtime.decisions import COUNTS_EVERY_S, LINGER_S
@@ -71,6 +72,18 @@ def recorded_runs(folder: Path) -> list[tuple[RecordedRun, int]]:
             found.append(RecordedRun(position=first.position, at_ns=first.at_ns, began=given))
     ends = [run.at_ns for run in found[1:]] + [NEVER_NS] * bool(found)
     return list(zip(found, ends, strict=True))
+
+
+def reaching(
+    known: list[tuple[RecordedRun, int]], period: IncidentWindow
+) -> list[tuple[RecordedRun, int]]:
+    """Return the lives that reach into the window; none where its moment lies before them."""
+    found = [
+        (run, end_ns)
+        for run, end_ns in known
+        if run.at_ns <= period.end_ns and end_ns > period.begin_ns
+    ]
+    return found if found and found[0][0].at_ns <= period.at_ns else []
 
 
 def _first(path: Path) -> TapeEntry | None:
@@ -152,6 +165,24 @@ class Past:
                     given=read_input(entry) if entry.kind == KIND else None,
                     before=before,
                 )
+
+
+def with_failures(
+    past: Iterable[TapeInput | JournaledRecord],
+) -> Iterator[tuple[TapeInput | JournaledRecord, tuple[BotFailed, ...]]]:
+    """Give each input and record with what was ended from outside while it was being received."""
+    before: TapeInput | JournaledRecord | None = None
+    failed: tuple[BotFailed, ...] = ()
+    for one in past:
+        inside = one.given if isinstance(one, TapeInput) and one.whole else None
+        if before is not None and isinstance(inside, BotFailed) and inside.within:
+            failed = (*failed, inside)
+            continue
+        if before is not None:
+            yield before, failed
+        before, failed = one, ()
+    if before is not None:
+        yield before, failed
 
 
 def recovered(
@@ -256,6 +287,8 @@ class Effects:
         if isinstance(effect, PlaceOrder) and record.kind == PlaceOrder.__name__:
             # Named by who speaks to the venue, and not decided.
             effect = PlaceOrder(order=effect.order, identity=decode(record).identity)
+        if isinstance(effect, RaiseAlert) and record.kind == RaiseAlert.__name__:
+            effect = _where_chance_ended_it(effect, decode(record))
         same = (NAMES[type(effect)], now_ns, _encode(effect))
         if same != (record.kind, record.at_ns, record.body):
             raise_difference(what, record.at_ns, decode(record), effect)
@@ -272,6 +305,17 @@ class Effects:
         if at_ns < self._end_ns:
             raise_difference(f"an effect of {account}", at_ns, None, effect)
         self.ahead = True
+
+
+def _where_chance_ended_it(again: RaiseAlert, kept: RaiseAlert) -> RaiseAlert:
+    """Return the alert of then where a call took too long both times: its line is chance.
+
+    Tapes of before do not have the words of the error.
+    """
+    both = (one.text for one in (again, kept))
+    if again.kind == "bot_error" and all("TurnOverdue in " in text for text in both):
+        return msgspec.structs.replace(again, text=kept.text)
+    return again
 
 
 def _pass_unjournaled(waiting: deque[tuple[Effect, int]] | None) -> None:

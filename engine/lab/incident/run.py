@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from itertools import takewhile
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Protocol
 
 import msgspec
 
 from engine.bots.bot import Bot, InputBatch
 from engine.bots.core import AccountCore
+from engine.bots.failing import interrupted
 from engine.bots.signals import learned_of
 from engine.caches.markets import MarketCache
+from engine.clock import WallClock
 from engine.config import Config
 from engine.domain import inputs as given
 from engine.domain.bots import BotState
@@ -46,8 +49,10 @@ from engine.lab.incident.past import (
     RecordedRun,
     TapeInput,
     position_at,
+    reaching,
     recorded_runs,
     recovered,
+    with_failures,
 )
 from engine.lab.incident.picture import Picture
 from engine.log import iso
@@ -55,6 +60,7 @@ from engine.risk.exposure import ExposureBook, share_total
 from engine.runtime.bot_runner import bot_of, renew
 from engine.runtime.recovery import ENGINE_WIDE, code_digest, executor_of, rebuild
 from engine.runtime.tape import LINGER_S
+from engine.runtime.turn_watch import TurnWatch
 from storage.database import connect_reader
 from storage.decisions import StoredDecision
 from storage.incidents import (
@@ -135,12 +141,14 @@ class IncidentReplay:
         `progress` receives now and then how far in time it is. Raises BadInput, StorageError where
         tape or journal cannot be read.
         """
-        for number, one in enumerate(past):
+        for number, (one, failed) in enumerate(with_failures(past)):
             at_ns = one.at_ns if isinstance(one, TapeInput) else one.record.at_ns
             if at_ns > until_ns or self._ends(one):
                 break
             if not number % PROGRESS_EVERY:
                 progress(at_ns)
+            for failure in failed:
+                self._interrupt(failure)
             try:
                 self._one(one)
             except Differs as differs:
@@ -155,6 +163,12 @@ class IncidentReplay:
             self.decisions.end(self.at_ns)
         except Differs as differs:
             self.difference = differs.difference
+
+    def _interrupt(self, failure: given.BotFailed) -> None:
+        """Have the call end that was ended from outside, as soon as it is made again."""
+        bot = self._bots.get(failure.bot)
+        if bot is not None:
+            bot.renew(interrupted(bot.strategy, failure), bot.kept)
 
     def _ends(self, one: TapeInput | JournaledRecord) -> bool:
         if not isinstance(one, TapeInput) or not isinstance(one.given, given.EngineStarted):
@@ -441,7 +455,7 @@ def incident(
     compared = ComparedRuns(notes=[])
     chosen = None if not account else AccountId(account)
     picture = Picture(period, chosen)
-    found = _chosen(recorded_runs(config.tape_folder), period)
+    found = reaching(recorded_runs(config.tape_folder), period)
     if found:
         _replay_runs(config, found, period, compared, picture, span=span, show=show)
     else:
@@ -464,18 +478,6 @@ def incident(
         steps=picture.steps,
         left_out=picture.left_out,
     )
-
-
-def _chosen(
-    known: list[tuple[RecordedRun, int]], period: IncidentWindow
-) -> list[tuple[RecordedRun, int]]:
-    """Return the lives that reach into the window; none where its moment lies before them."""
-    reaching = [
-        (run, end_ns)
-        for run, end_ns in known
-        if run.at_ns <= period.end_ns and end_ns > period.begin_ns
-    ]
-    return reaching if reaching and reaching[0][0].at_ns <= period.at_ns else []
 
 
 def _replay_runs(
@@ -504,11 +506,13 @@ def _replay_runs(
             warn=compared.notes.append,
         )
         with _replay_of(config, run, end_ns, span=span, picture=picture) as one:
-            one.run(
-                past,
-                period.end_ns,
-                lambda now_ns: show(max(0, (now_ns - from_ns) // SECOND_NS), total_s),
-            )
+            watch = TurnWatch(one.desks.values, None, clock=WallClock(), thread=get_ident())
+            with watch:  # of a call that was never ended then, as of an engine that hung in it
+                one.run(
+                    past,
+                    period.end_ns,
+                    lambda now_ns: show(max(0, (now_ns - from_ns) // SECOND_NS), total_s),
+                )
         _add_counts(compared, one)
         compared.notes += _code(run)
         compared.until_ns = one.at_ns
