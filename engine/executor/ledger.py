@@ -41,14 +41,13 @@ from engine.executor.fills import (
     opened_micro,
     unmarked,
 )
-from engine.executor.owners import net_surplus, redemption_shares, summed
+from engine.executor.owners import balance, net_surplus, redemption_shares, summed
 from engine.executor.settlement import (
     DONE,
     NOTHING,
     Anomaly,
     Booked,
     LedgerState,
-    balance,
     commit_signed,
     convert_leg,
     move_signed,

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from engine.domain.events import TokensRedeemed
+from engine.domain.events import CashKind, TokensRedeemed
 from engine.domain.instruments import UNASSIGNED, BotId, InstrumentId
 from engine.domain.owners import shares
+from engine.errors import BrokenInvariant
 from engine.executor.fills import Holding, LegHolding, payouts, redeemed_tokens
 from engine.executor.settlement import LedgerState, OwnerTotals
 
@@ -95,6 +96,40 @@ def net_surplus(holders: Mapping[BotId, Holding], unit: int) -> None:
                     worth = moved * payouts(held, payout_yes_micro)[place][1] // unit
                     debtor.redeemable_micro += worth
                     held.redeemable_micro -= worth
+
+
+def balance(state: LedgerState) -> None:
+    """Raise BrokenInvariant where the books do not balance to the micro-unit, owners included."""
+    owned = [held for holders in state.owned.values() for held in holders.values()]
+    # For a signed position nothing was paid: each owner has a cost of its own, and the venue one.
+    cost = sum(h.yes.cost_micro + h.no.cost_micro for h in owned)
+    cost -= sum(position.cost for position in state.netted.values())
+    have = state.cash_settled_micro + state.cash_pending_micro + state.redeemable_micro + cost
+    accounted = state.deposits_micro + sum(state.income_micro.values())
+    accounted += state.realised_micro - state.fees_micro
+    if have != accounted:
+        raise BrokenInvariant(f"ledger holds {have} micro and accounts for {accounted}")
+    reserved = sum(entry.cash_micro for entry in state.reservations.values()) + state.margin_micro
+    if reserved != state.cash_reserved_micro:
+        raise BrokenInvariant(
+            f"reserved cash is {state.cash_reserved_micro}, orders account for {reserved}"
+        )
+    totals = state.owners.values()
+    sums = {
+        "realised": (state.realised_micro, sum(one.realised_micro for one in totals)),
+        "fees": (state.fees_micro, sum(one.fees_micro for one in totals)),
+        "redeemable": (state.redeemable_micro, sum(held.redeemable_micro for held in owned)),
+    }
+    for name, books in state.assets.items():
+        sums[name] = (books.fees, sum(one.asset_fees.get(name, 0) for one in totals))
+    for kind in CashKind:
+        of_owners = sum(one.income_micro.get(kind, 0) for one in totals)
+        sums[kind] = (state.income_micro.get(kind, 0), of_owners)
+    for name, (of_account, of_owners) in sums.items():
+        if of_account != of_owners:
+            raise BrokenInvariant(
+                f"{name}: the account has {of_account} units, its owners sum to {of_owners}"
+            )
 
 
 # -- Snapshots of before owners --------------------------------------------------------------------
