@@ -230,6 +230,8 @@ class OrderFilled(OrderUpdate, frozen=True, kw_only=True):
     """
     fee: Money | UnsetType = UNSET
     """What the venue took in an asset of its own name, beside `fee_micro` (of the currency)."""
+    matched_ns: int | UnsetType = UNSET
+    """When, by the venue, where what is held may be liquidated: a fill may be reported after it."""
 
     def moved_micro(self, instrument: Instrument, side: Side) -> int:
         """Return what the fill moved without its fee: paid up, received down, in micro-units."""

@@ -33,18 +33,6 @@ def shares(amount: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
-def liquidated_parts(held: Mapping[BotId, int], size: int) -> list[tuple[BotId, int]]:
-    """Return whose position a liquidation of a signed size closed, pro rata.
-
-    A venue nets the owners: those that hold in its direction share it by their sizes. What none
-    of them holds was `unassigned`'s.
-    """
-    there = {owner: held[owner] for owner in sorted(held) if held[owner] * size > 0}
-    if not there:
-        return [(UNASSIGNED, size)]
-    return list(zip(there, shares(size, list(there.values())), strict=True))
-
-
 class HeldUntil(msgspec.Struct, frozen=True):
     """What owners held of a perpetual, below 0 short, until a moment in ns UTC."""
 

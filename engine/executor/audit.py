@@ -44,6 +44,9 @@ from engine.executor.wallet import WalletOperations
 LAG_NS = 5_000 * MS
 """How long a venue's listing may lag behind its fills before the first look counts."""
 
+GAP_ASKS_MAX = 3
+"""How often payments are asked for where cash differs within its tolerance, and by the same."""
+
 About = tuple[InstrumentId | None, Leg | None]
 """Instrument and leg; both None = cash."""
 
@@ -68,6 +71,8 @@ class Audit:
         """What differed at the first look, by its kind."""
         self._first: set[bool] = set()
         """Kinds of answers not compared since the start: cash (True), positions (False)."""
+        self._paid_gap = (0, 0)
+        """By how much the venue's cash differed last, and how often payments were asked for it."""
 
     def start(self) -> None:
         """Begin a life: the first answer that can be compared counts at once."""
@@ -100,8 +105,8 @@ class Audit:
             return
         ours = state.cash_settled_micro
         tolerance = self._settings.cash_tolerance_micro
-        if state.netted and abs(theirs - ours) > tolerance:
-            self._wallet.request_payments(now_ns)  # a funding may have been missed
+        if state.netted:
+            self._look_for_fundings(theirs - ours, tolerance, now_ns)
         lowest = min(ours, ours - state.cash_reserved_micro) - tolerance
         highest = ours + max(0, state.redeemable_micro) + tolerance
         if ours + tolerance < theirs <= highest:
@@ -112,6 +117,18 @@ class Audit:
             return
         found = {} if theirs >= lowest else {CASH: (ours, theirs, text)}
         self._compared(found, lambda about: about == CASH, tolerance, now_ns)
+
+    def _look_for_fundings(self, gap: int, tolerance: int, now_ns: int) -> None:
+        """Ask what was paid where cash differs: a funding may have been missed, however small.
+
+        A small gap that stays is a venue's rounding: it is asked about a few times.
+        """
+        gone, asks = self._paid_gap
+        asks = asks if gap == gone else 0
+        if gap and (abs(gap) > tolerance or asks < GAP_ASKS_MAX):
+            self._wallet.request_payments(now_ns)
+            asks += 1
+        self._paid_gap = gap, asks
 
     def _surplus(self, ours: int, theirs: int, text: str, now_ns: int) -> None:
         """Report money that is not booked, and let go of a lack of it."""

@@ -106,6 +106,15 @@ class Unsettled(msgspec.Struct, kw_only=True, gc=False):
     """What it took in an asset that is neither the currency nor what it trades."""
     dust: int = 0
     """What its fee in the traded asset changed of the owner's dust."""
+    matched_ns: int = 0
+    """Of a signed position: when, by the venue; 0 = it does not say."""
+    ordered_ns: int = 0
+    """Of a signed position: when its order was made."""
+
+    @property
+    def signed_size(self) -> int:
+        """What it moved of a signed position: above 0 bought."""
+        return self.size if self.side is Side.BUY else -self.size
 
     @property
     def signed_micro(self) -> int:

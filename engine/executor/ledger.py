@@ -12,6 +12,7 @@ rebates and funding + realised − fees (`check`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from msgspec import UNSET
 
@@ -50,17 +51,18 @@ from engine.executor.settlement import (
     LedgerState,
     commit_signed,
     convert_leg,
-    move_signed,
+    give_signed,
+    positions,
     realise,
     repay,
     settle,
     sweep,
     take_fill,
+    take_in_signed,
     take_liquidation,
     take_redemption,
     tidy,
     totals_of,
-    trade_signed,
     void,
 )
 
@@ -151,9 +153,7 @@ class Ledger:
         """Book funding that came (+) or was paid (−), shared by what was held at its stamp."""
         key = event.instrument
         self.state.cash_settled_micro += event.amount_micro
-        held: Mapping[BotId, int] = {
-            owner: one.position for owner, one in self.holders(key).items()
-        }
+        held: Mapping[BotId, int] = positions(self.state, key)
         terms = self.state.instruments.get(key)
         contract = None if terms is None else terms.contract
         if (past := self.state.past.get(key)) is not None:
@@ -163,7 +163,8 @@ class Ledger:
 
     def liquidate(self, event: PositionLiquidated, *, now_ns: int = 0) -> Booked:
         """Book what the venue closed, pro rata of the owners in its direction, and its fee."""
-        for holding in take_liquidation(self.state, event, self._own, now_ns):
+        own = partial(self._own, event.instrument)
+        for holding in take_liquidation(self.state, event, own, now_ns):
             self._after(holding)
         return self._verdict(None)
 
@@ -188,7 +189,7 @@ class Ledger:
         holding = self._own(key, owner)
         own = holding.leg(leg)
         if self.state.instruments[key].product.signed:
-            trade_signed(self.state, holding, size, cost_micro, now_ns)
+            take_in_signed(self.state, holding, size, cost_micro, now_ns)
         else:
             own.settled += size
             own.cost_settled_micro += cost_micro
@@ -297,7 +298,7 @@ class Ledger:
     def book(self, order: Order, event: OrderFilled, now_ns: int = 0) -> Booked:
         """Book a fill once; reported again, it only moves on to the state reported."""
         if event.fill in (state := self.state).fills.states:
-            return self.advance(event.fill, event.state)
+            return self.advance(event.fill, event.state, now_ns)
         if order.instrument not in state.instruments:
             raise BrokenInvariant(f"{order.instrument} has an order and was never listed")
         fill_state = state.fills.add(event.fill, order.id, event.state)
@@ -317,7 +318,7 @@ class Ledger:
                 return Booked(changed=True, anomalies=(*verdict.anomalies, Anomaly.FEE_ABOVE_FILL))
         return verdict
 
-    def advance(self, fill: FillId, reported: FillState) -> Booked:
+    def advance(self, fill: FillId, reported: FillState, now_ns: int = 0) -> Booked:
         """Move a fill's settlement on; settles or voids it once.
 
         News of a fill that is not reported yet waits for it. Raises InvalidTransition on a
@@ -333,7 +334,7 @@ class Ledger:
         if after is _CONFIRMED:
             settle(self.state, entry, holding)
         else:
-            void(self.state, entry, holding)
+            void(self.state, entry, holding, now_ns)
         self._after(holding)
         return self._verdict(holding)
 
@@ -453,9 +454,7 @@ class Ledger:
         terms = state.instruments[event.instrument]
         value = terms.proceeds_micro(event.price, size)
         if terms.product.signed:
-            sign = 1 if own.settled > 0 else -1
-            move_signed(state, giver, -sign * size, -sign * value, now_ns)
-            move_signed(state, taker, sign * size, sign * value, now_ns)
+            give_signed(state, giver, taker, size, value, now_ns=now_ns)
         else:
             cost, _ = cost_out(own, size)
             own.settled -= size
@@ -518,6 +517,7 @@ class Ledger:
             raise BrokenInvariant(f"{instrument} is flat and still has costs")
         del self.state.owned[instrument], self.state.holdings[instrument]
         self.state.netted.pop(instrument, None)
+        self.state.facts.pop(instrument, None)
         return True
 
     def in_assets(self) -> dict[str, int]:

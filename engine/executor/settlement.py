@@ -16,10 +16,11 @@ from msgspec.structs import replace
 
 from engine.domain.assets import Asset, Money, leaves
 from engine.domain.events import CashKind, OrderFilled, TokensRedeemed
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Side
+from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Side
+from engine.domain.liquidations import LiquidationPart, PositionFacts
 from engine.domain.money import MICRO_DECIMALS
 from engine.domain.orders import Order, OrderId
-from engine.domain.owners import HoldersPast, liquidated_parts, repaid, shares
+from engine.domain.owners import HoldersPast, repaid
 from engine.domain.perpetual_events import PositionLiquidated
 from engine.domain.products.binary import pays_micro
 from engine.domain.products.perpetual import closing
@@ -114,6 +115,8 @@ class LedgerState(msgspec.Struct, kw_only=True):
     """What a venue that nets the owners of a perpetual holds: its gains are what moved the cash."""
     past: dict[InstrumentId, HoldersPast] = {}
     """Who held perpetuals when stamps of funding were due."""
+    facts: dict[InstrumentId, PositionFacts] = {}
+    """What changed positions that a venue may liquidate, in its order."""
     margin_micro: int = 0
     """What the positions of perpetuals take of free cash, each owner's by itself."""
 
@@ -162,8 +165,9 @@ def take_fill(
         cost = entry.cash_micro = event.moved_micro(instrument, order.side)
     if instrument.product.signed:
         state.cash_settled_micro -= fee
-        size = size if order.side is _BUY else -size
-        trade_signed(state, holding, size, entry.signed_micro, now_ns)
+        entry.matched_ns, entry.ordered_ns = event.matched_ns or 0, order.created_ns
+        trade_signed(state, holding, entry.signed_size, entry.signed_micro, now_ns)
+        _in_order(state, holding, entry, entry.signed_size, now_ns)
     elif order.side is _BUY:
         state.cash_settled_micro -= cost + fee
         if settled:
@@ -188,11 +192,16 @@ def trade_signed(
     What the venue realises is cash, what the owner does is its own. Each with the cost of what is
     held moves by the same, so that they sum together at one mark.
     """
-    netted = state.netted.get(holding.instrument)
-    if netted is None:
-        netted = state.netted[holding.instrument] = SignedPosition()
-    state.cash_settled_micro += netted.apply_fill(size, flow).realised
+    _net(state, holding.instrument, size, flow)
     move_signed(state, holding, size, flow, now_ns)
+
+
+def _net(state: LedgerState, key: InstrumentId, size: int, flow: int) -> None:
+    """Book what the venue nets: what it realises is cash."""
+    netted = state.netted.get(key)
+    if netted is None:
+        netted = state.netted[key] = SignedPosition()
+    state.cash_settled_micro += netted.apply_fill(size, flow).realised
 
 
 def move_signed(
@@ -218,6 +227,24 @@ def move_signed(
     state.margin_micro += more
     state.cash_reserved_micro += more
     share_closing(state, holding)
+
+
+def give_signed(
+    state: LedgerState, giver: Holding, taker: Holding, size: int, value: int, *, now_ns: int
+) -> None:
+    """Let one owner give another of what it is long or short of, at a value."""
+    sign = 1 if giver.yes.settled > 0 else -1
+    move_signed(state, giver, -sign * size, -sign * value, now_ns)
+    move_signed(state, taker, sign * size, sign * value, now_ns)
+    if giver is not taker:
+        moved = {giver.owner: -sign * size, taker.owner: sign * size}
+        facts_of(state, giver.instrument).add_move(moved)
+
+
+def take_in_signed(state: LedgerState, holding: Holding, size: int, flow: int, now_ns: int) -> None:
+    """Book what came to an owner's signed position without a trade here."""
+    trade_signed(state, holding, size, flow, now_ns)
+    facts_of(state, holding.instrument).add_move({holding.owner: size})
 
 
 def commit_signed(
@@ -265,22 +292,62 @@ def share_closing(state: LedgerState, holding: Holding) -> None:
 
 
 def take_liquidation(
-    state: LedgerState,
-    event: PositionLiquidated,
-    own: Callable[[InstrumentId, BotId], Holding],
-    now_ns: int,
+    state: LedgerState, event: PositionLiquidated, own: Callable[[BotId], Holding], now_ns: int
 ) -> list[Holding]:
     """Book what the venue closed, pro rata of the owners in its direction; give their holdings."""
-    key = event.instrument
-    held = {owner: one.position for owner, one in state.owned.get(key, {}).items()}
-    owners, sizes = zip(*liquidated_parts(held, event.size), strict=True)
-    values, fees = (shares(one, sizes) for one in (event.value_micro, event.fee_micro))
-    found = [own(key, owner) for owner in owners]
-    for holding, size, value, fee in zip(found, sizes, values, fees, strict=True):
-        if size:
-            trade_signed(state, holding, -size, -value, now_ns)
-        state.cash_settled_micro -= fee
-        charge(state, holding, fee)
+    state.cash_settled_micro -= event.fee_micro
+    if not event.size:
+        holding = own(UNASSIGNED)
+        charge(state, holding, event.fee_micro)
+        return [holding]
+    _net(state, event.instrument, -event.size, -event.value_micro)
+    facts = facts_of(state, event.instrument)
+    facts.add_liquidation(
+        event.size, event.value_micro, event.fee_micro, at_ns=event.at_ns, booked_ns=now_ns
+    )
+    return [
+        _take_part(state, own(part.owner), part, now_ns)
+        for part in facts.share(positions(state, event.instrument))
+    ]
+
+
+def _in_order(
+    state: LedgerState, holding: Holding, entry: Unsettled, size: int, now_ns: int
+) -> None:
+    """Keep a fill of a signed position, or what took it out, in the venue's order.
+
+    A liquidation that is booked, and came after it at the venue, is shared anew.
+    """
+    key = holding.instrument
+    late = facts_of(state, key).add_fill(
+        holding.owner, size, matched_ns=entry.matched_ns, ordered_ns=entry.ordered_ns
+    )
+    if not late:
+        return
+    holders = state.owned[key]
+    for part in state.facts[key].share(positions(state, key)):
+        if part.owner not in holders:
+            holders[part.owner] = Holding(instrument=key, owner=part.owner)
+        _take_part(state, holders[part.owner], part, now_ns)
+
+
+def _take_part(state: LedgerState, holding: Holding, part: LiquidationPart, now_ns: int) -> Holding:
+    """Let an owner lose its part of a liquidation, or have it back, and of what the venue kept."""
+    move_signed(state, holding, -part.size, -part.value_micro, now_ns)
+    charge(state, holding, part.fee_micro)
+    return holding
+
+
+def positions(state: LedgerState, key: InstrumentId) -> dict[BotId, int]:
+    """Return what each owner holds of an instrument, below 0 short."""
+    return {owner: one.position for owner, one in state.owned.get(key, {}).items()}
+
+
+def facts_of(state: LedgerState, key: InstrumentId) -> PositionFacts:
+    """Return what changed a position, to be added to."""
+    found = state.facts.get(key)
+    if found is None:
+        found = state.facts[key] = PositionFacts()
     return found
 
 
@@ -377,7 +444,7 @@ def settle(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
     leg.cost_settled_micro += entry.cash_micro
 
 
-def void(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
+def void(state: LedgerState, entry: Unsettled, holding: Holding, now_ns: int) -> None:
     """Undo a fill to the unit: cash, tokens, costs, fee and what it had realised.
 
     A signed position trades back: what closing had brought is in its cost then.
@@ -390,8 +457,8 @@ def void(state: LedgerState, entry: Unsettled, holding: Holding) -> None:
     holding.dust -= entry.dust
     if state.instruments[entry.instrument].product.signed:
         state.cash_settled_micro += fee
-        size = entry.size if entry.side is _BUY else -entry.size
-        trade_signed(state, holding, -size, -entry.signed_micro)
+        trade_signed(state, holding, -entry.signed_size, -entry.signed_micro, now_ns)
+        _in_order(state, holding, entry, -entry.signed_size, now_ns)
         return
     if entry.side is not _BUY:
         state.cash_pending_micro -= cash - fee

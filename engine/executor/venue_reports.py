@@ -307,7 +307,7 @@ class VenueReports:
         entry = fills.unsettled.get(fill)
         known = fill in fills.states
         try:
-            booked = table.ledger.advance(fill, state)
+            booked = table.ledger.advance(fill, state, now_ns)
         except FillContradiction as contradiction:
             self.contradiction(f"fill {fill}: {contradiction}")
             return

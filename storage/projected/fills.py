@@ -53,6 +53,8 @@ class FillRow(msgspec.Struct, kw_only=True):
     """What such a fee was worth at the fill's price."""
     transaction_id: str | None = None
     """Hash on the chain; None = the venue has named none."""
+    matched_ns: int | None = None
+    """When, by the venue; None = it does not say, or nothing depends on it."""
     at_ns: int
     updated_ns: int
     seq: int
@@ -169,6 +171,7 @@ def _fill_of(fold: Fold, order: OrderRow, event: events.OrderFilled, record: Rec
         state=event.state,
         source=event.source,
         transaction_id=event.transaction or None,
+        matched_ns=event.matched_ns or None,
         at_ns=record.at_ns,
         updated_ns=record.at_ns,
         seq=record.seq,

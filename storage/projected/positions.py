@@ -9,15 +9,9 @@ import msgspec
 from engine.domain.commands import MANUAL
 from engine.domain.events import CashMoved, HoldingTransferred, RedemptionsListed
 from engine.domain.fills import FillState
-from engine.domain.instruments import BotId, Leg, Mode, Side
-from engine.domain.owners import (
-    HoldersPast,
-    funded_parts,
-    liquidated_parts,
-    repaid,
-    shares,
-    taken_first,
-)
+from engine.domain.instruments import UNASSIGNED, BotId, Leg, Mode, Side
+from engine.domain.liquidations import LiquidationPart, PositionFacts
+from engine.domain.owners import HoldersPast, funded_parts, repaid, shares, taken_first
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.binary import PAIR
 from engine.domain.products.funding import RateType, nominal_stamp
@@ -28,6 +22,7 @@ from storage.journal import Record
 from storage.projected.conversions import PairsBooked
 from storage.projected.fills import FillBooked, FillConfirmed, FillRow
 from storage.projected.listings import ListingRow
+from storage.projected.orders import OrderRow
 from storage.signed_trades import FundingShared, SignedTrade
 
 
@@ -185,6 +180,14 @@ class HoldersRow(msgspec.Struct, kw_only=True):
     past: HoldersPast
 
 
+class PositionFactsRow(msgspec.Struct, kw_only=True):
+    """One row of `position_facts`: what changed a position a venue may liquidate, in its order."""
+
+    account: str
+    instrument: str
+    facts: PositionFacts
+
+
 class FundingShareRow(msgspec.Struct, kw_only=True):
     """One row of `funding_shares`: one owner's part of a funding, by what it held."""
 
@@ -205,7 +208,7 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill, or take it out as if it had never been."""
     fill, dust = booked.fill, 0
     signed = _signed(fold, fill.instrument)
-    if signed and booked.sign > 0:
+    if signed:
         _changing(fold, fill.account, fill.instrument, record)
     if fill.fee_asset is not None:
         same = {"account": fill.account, "instrument": fill.instrument, "leg": fill.leg}
@@ -232,9 +235,51 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
             ),
             record,
         )
+        _in_order(fold, fill, sign * fill.size, record)
     else:
         position.apply_fill(fill, booked.sign)
         _repay(fold, position, record)
+
+
+def _in_order(fold: Fold, fill: FillRow, size: int, record: Record) -> None:
+    """Keep a fill of a signed position in the venue's order; share anew what came after it."""
+    order = fold.rows.find(OrderRow, fill.account, fill.order_id)
+    row = _facts(fold, fill.account, fill.instrument)
+    late = row.facts.add_fill(
+        BotId(fill.bot),
+        size,
+        matched_ns=fill.matched_ns or 0,
+        ordered_ns=order.created_ns if order is not None else 0,
+    )
+    parts = row.facts.share(_held(fold, fill.account, fill.instrument)) if late else []
+    fold.rows.put(row)
+    _take_parts(fold, fill.account, fill.instrument, parts, record)
+
+
+def _facts(fold: Fold, account: str, instrument: str) -> PositionFactsRow:
+    """Return what changed a position. Put it once it is changed."""
+    found = fold.rows.find(PositionFactsRow, account, instrument)
+    if found is None:
+        facts = PositionFacts()
+        found = PositionFactsRow(account=account, instrument=instrument, facts=facts)
+    return found
+
+
+def _moved(fold: Fold, account: str, instrument: str, sizes: dict[BotId, int]) -> None:
+    """Keep what owners gave one another, or got from elsewhere."""
+    row = _facts(fold, account, instrument)
+    row.facts.add_move(sizes)
+    fold.rows.put(row)
+
+
+def _take_parts(
+    fold: Fold, account: str, key: str, parts: list[LiquidationPart], record: Record
+) -> None:
+    """Let owners lose their parts of a liquidation, or have them back."""
+    mode = fold.rows.mode(account)
+    for owner, size, value, fee in parts:
+        position = _position(fold, (account, key, Leg.BASE, owner), mode, record)
+        _hand_over(fold, position, -size, -value, record, fee=fee, liquidated=True)
 
 
 def _changing(fold: Fold, account: str, instrument: str, record: Record) -> None:
@@ -341,6 +386,7 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
     position = _position(fold, key, fold.rows.mode(event.account), record)
     if signed:
         _hand_over(fold, position, event.tokens, event.amount_micro, record)
+        _moved(fold, event.account, event.instrument, {BotId(event.owner): event.tokens})
     else:
         position.convert(event.tokens, event.amount_micro)
         _repay(fold, position, record)
@@ -368,14 +414,20 @@ def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record
     )
     if event.currency != fold.rows.currency(account) or not _signed(fold, key):
         return  # the ledger books neither: it raises an alert
+    parts = [LiquidationPart(UNASSIGNED, 0, 0, event.fee_micro)]
     if event.size:
         _changing(fold, account, key, record)
-    parts = liquidated_parts(_held(fold, account, key), event.size)
-    sizes = [part for _, part in parts]
-    values, fees = shares(event.value_micro, sizes), shares(event.fee_micro, sizes)
-    for (owner, size), value, fee in zip(parts, values, fees, strict=True):
-        position = _position(fold, (account, key, Leg.BASE, owner), mode, record)
-        _hand_over(fold, position, -size, -value, record, fee=fee, liquidated=True)
+        row = _facts(fold, account, key)
+        row.facts.add_liquidation(
+            event.size,
+            event.value_micro,
+            event.fee_micro,
+            at_ns=event.at_ns,
+            booked_ns=record.at_ns,
+        )
+        parts = row.facts.share(_held(fold, account, key))
+        fold.rows.put(row)
+    _take_parts(fold, account, key, parts, record)
 
 
 def on_funding_paid(fold: Fold, paid: FundingPaid, record: Record) -> None:
@@ -437,6 +489,9 @@ def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record
         _hand_over(fold, giver, -sign * event.size, -sign * value, record)
         taker = _position(fold, to, mode, record)
         _hand_over(fold, taker, sign * event.size, sign * value, record)
+        if event.from_owner != event.to_owner:
+            moved = {event.from_owner: -sign * event.size, event.to_owner: sign * event.size}
+            _moved(fold, event.account, event.instrument, moved)
         return
     for owner, size in ((event.from_owner, -event.size), (event.to_owner, event.size)):
         key = event.account, event.instrument, event.leg, owner
@@ -504,6 +559,7 @@ NOUN = Noun(
         ProjectedTable(PositionRow, "positions", ("account", "instrument", "leg", "bot")),
         ProjectedTable(LiquidationRow, "liquidations", ("account", "name")),
         ProjectedTable(HoldersRow, "holders_past", ("account", "instrument")),
+        ProjectedTable(PositionFactsRow, "position_facts", ("account", "instrument")),
         ProjectedTable(
             FundingShareRow,
             "funding_shares",

@@ -58,7 +58,7 @@ class RoundTripRow(msgspec.Struct, kw_only=True):
     """What came for holding it, less what was paid."""
     fills: int = 0
     liquidated: int = 0
-    """Increments of `exited` that the venue closed by itself."""
+    """Increments that the venue closed by itself, less those that turned out another's."""
     opened_ns: int
     closed_ns: int | None = None
     """None = it is open."""
@@ -70,6 +70,7 @@ class RoundTripRow(msgspec.Struct, kw_only=True):
         if size * self.size >= 0:
             self.entered += abs(size)
             self.entry_micro += abs(value)
+            self.liquidated -= abs(size) * trade.liquidated
         else:
             self.exited += abs(size)
             self.exit_micro += abs(value)
@@ -80,8 +81,8 @@ class RoundTripRow(msgspec.Struct, kw_only=True):
         self.updated_ns, self.seq = record.at_ns, record.seq
         if not self.size and self.closed_ns is None:
             ended = TripResult.LIQUIDATED if trade.liquidated else TripResult.CLOSED
-            void = trade.fills < 0 and not self.fills
-            self.result = TripResult.VOIDED if void else ended
+            undone = trade.fills < 0 or (trade.liquidated and not self.liquidated)
+            self.result = TripResult.VOIDED if undone and not self.fills else ended
             self.closed_ns = record.at_ns
 
 

@@ -7,20 +7,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.domain.effects import CancelOrders, KeepDifferences, RaiseAlert
+from engine.domain.effects import CancelOrders, KeepDifferences, QueryRedemptions, RaiseAlert
 from engine.domain.events import (
     BalancesListed,
     InstrumentListed,
     LatchReleased,
     OrderCancelled,
     PositionsListed,
+    RedemptionsListed,
 )
 from engine.domain.fills import FillState
-from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.instruments import InstrumentId, Kind, Leg, Side
 from engine.domain.intents import ResidualReason
 from engine.domain.orders import OrderState
 from engine.executor.executor import ExecutorSettings
-from tests.executor.conftest import BOT
+from engine.executor.settlement import trade_signed
+from tests.executor.conftest import BOT, Build
 from tests.executor.test_reconcile import alerts, recover
 
 S = OrderState
@@ -68,6 +70,24 @@ def test_cash_that_differs_twice_is_told_once_with_both_sides(listing: Any) -> N
             listing.feed(listing.event(OrderCancelled, 1))
     assert [effect.kind for effect in told] == ["cash_differs"]
     assert told[0].text == "the ledger has 1000 USD, the venue 900"
+
+
+def test_a_gap_however_small_has_payments_asked_where_fundings_may_lack(make_rig: Any) -> None:
+    perpetual = Build().spot("venue:BTC/USD:USD", kind=Kind.PERPETUAL)
+    rig = make_rig(settings=ExecutorSettings(), instruments=(perpetual,))
+    recover(rig)
+    ledger = rig.executor.ledger
+    trade_signed(ledger.state, ledger._own(perpetual.id, BOT), 100, 5 * USD)
+    ours = ledger.state.cash_settled_micro
+    asked = []
+    for gap in (0, 243, 243, 243, 243, 243, -8, 0, 243):
+        rig.wait(61)
+        rig.effects.clear()
+        rig.feed(balances(rig, ours + gap))
+        rig.wait(1)
+        asked.append(any(isinstance(one, QueryRedemptions) for one in rig.effects))
+        rig.feed(RedemptionsListed(account=rig.build.account, since_ns=0, redemptions=()))
+    assert asked == [False, True, True, True, False, False, True, False, True]
 
 
 def test_tokens_that_differ_twice_are_told_and_dust_is_not(listing: Any) -> None:

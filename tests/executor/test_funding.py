@@ -9,7 +9,8 @@ import pytest
 
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import CashKind
-from engine.domain.instruments import MANUAL, UNASSIGNED, BotId, InstrumentId, Kind
+from engine.domain.fills import FillState
+from engine.domain.instruments import MANUAL, UNASSIGNED, BotId, InstrumentId, Kind, Leg
 from engine.domain.owners import HELD_MAX
 from engine.domain.perpetual_events import FundingPaid
 from engine.domain.products.funding import HOUR_NS, RateType
@@ -152,6 +153,16 @@ def test_a_payment_that_what_was_held_at_the_stamp_does_not_explain_is_of_those_
     traded(ledger, MANUAL, UNIT, LATE)  # of before the stamp, and reported late
     ledger.fund(funding(-30_000, **RATED))
     assert income(ledger) == {BOT: -20_000, MANUAL: -10_000}
+
+
+def test_who_held_what_turned_out_void_had_the_funding_of_stamps_until_then() -> None:
+    ledger, build = held({}), Build()
+    order = build.order(1, instrument=PERPETUAL, leg=Leg.BASE, price=100, size=2 * UNIT)
+    fill = build.filled(1, price=100, size=2 * UNIT)
+    ledger.book(order, fill, BEFORE)
+    ledger.advance(fill.fill, FillState.FAILED, LATE)
+    ledger.fund(funding(-20_000, **RATED))
+    assert income(ledger) == {BOT: -20_000}
 
 
 def test_what_came_while_nothing_was_held_at_the_stamp_is_of_those_who_held_next() -> None:

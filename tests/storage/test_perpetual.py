@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from random import Random
 from sqlite3 import Connection
 from typing import Any
 
@@ -65,7 +67,15 @@ class Both:
         moved = CashMoved(account=DEMO, currency="pUSD", amount_micro=CASH)
         self.books.tell(moved, InstrumentListed(instrument=PERPETUAL))
 
-    def fill(self, number: int, owner: BotId, size: int, price: int, end: FillState | None) -> None:
+    def fill(
+        self,
+        number: int,
+        owner: BotId,
+        size: int,
+        price: int,
+        end: FillState | None,
+        **more: Any,
+    ) -> None:
         side = Side.BUY if size > 0 else Side.SELL
         order = Order(
             account=DEMO, id=OrderId(number), bot=owner, instrument=PERPETUAL.id, leg=Leg.BASE,
@@ -73,14 +83,14 @@ class Both:
         )  # fmt: skip
         event = OrderFilled(
             account=DEMO, order=order.id, fill=FillId(f"f{number}"), price=price, size=abs(size),
-            fee_micro=number, liquidity=Liquidity.TAKER, state=FillState.MATCHED,
+            fee_micro=number, liquidity=Liquidity.TAKER, state=FillState.MATCHED, **more,
         )  # fmt: skip
         self.books.tell(PlaceOrder(order=order), event)
         self.ledger.book(order, event, now_ns=self.books.at_ns)
         if end is not None:
             kind = FillVoided if end is FillState.FAILED else FillSettled
             self.books.tell(kind(account=DEMO, fill=event.fill))
-            self.ledger.advance(event.fill, end)
+            self.ledger.advance(event.fill, end, self.books.at_ns)
 
     def give(self, size: int, price: int) -> None:
         given_away = HoldingTransferred(
@@ -92,11 +102,14 @@ class Both:
 
     def liquidate(self, value: int) -> None:
         net = self.ledger.state.netted.get(PERPETUAL.id)
-        if net is None or not net.size:
-            return
+        if net is not None and net.size:
+            self.close(1, net.size, value)
+
+    def close(self, number: int, size: int, value: int, at_ns: int = 0) -> None:
+        """Book a liquidation, and a listing that has it, too."""
         taken = PositionLiquidated(
-            account=DEMO, instrument=PERPETUAL.id, currency="pUSD", liquidation="1", size=net.size,
-            value_micro=value if net.size > 0 else -value, fee_micro=7,
+            account=DEMO, instrument=PERPETUAL.id, currency="pUSD", liquidation=f"{number}",
+            size=size, value_micro=value if size > 0 else -value, fee_micro=7, at_ns=at_ns,
         )  # fmt: skip
         again = RedemptionsListed(account=DEMO, since_ns=0, redemptions=(), liquidations=(taken,))
         self.books.tell(taken, again)
@@ -169,7 +182,7 @@ def fresh(connection: Connection) -> Any:
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name IN "
             "('positions', 'fills', 'orders', 'cash_moves', 'listings', 'early_news', "
             "'liquidations', 'funding', 'funding_shares', 'holdings', 'pnl', 'round_trips', "
-            "'round_trips_begun', 'holders_past')"
+            "'round_trips_begun', 'holders_past', 'position_facts')"
         ).fetchall():
             connection.execute(f"DELETE FROM {table}")
         return Both(connection)
@@ -201,6 +214,62 @@ def test_tables_and_ledger_hold_the_same_and_the_second_witness_agrees(
     check = both.check()
     assert check.judged
     assert check.text == ""
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@given(
+    st.lists(st.one_of(fills, st.integers(0, 10**8)), max_size=8),
+    st.integers(0, 900),
+    st.randoms(use_true_random=False),
+)
+def test_tables_and_ledger_hold_the_same_in_any_order_of_fills_and_liquidations(
+    fresh: Any, facts: list[Any], given_away: int, random: Random
+) -> None:
+    both, net, reports = fresh(), 0, []
+    for number, fact in enumerate(facts, 1):
+        if isinstance(fact, tuple):
+            net += fact[1] * (fact[3] is not FillState.FAILED)
+            reports.append(partial(both.fill, number, *fact, matched_ns=number))
+        elif net:
+            reports.append(partial(both.close, number, net, fact, at_ns=number))
+            net = 0
+    random.shuffle(reports)
+    for report in reports:
+        report()
+        size = min(given_away, abs(both.ledger.owned(PERPETUAL.id, OWNERS[0]).position))
+        if size and random.random() < 0.3:
+            both.give(size, 640_000)
+    found = {
+        owner: (held.position, held.yes.cost_settled_micro)
+        for owner, held in both.ledger.holders(PERPETUAL.id).items()
+        if held.position or held.yes.cost_settled_micro
+    }
+    assert both.rows() == found
+    assert both.ledger.holding(PERPETUAL.id).position == net
+    both.show(EVEN)
+    rows = pnl_by_bot(both.books.connection, "e1", mode=Mode.DEMO, since={})
+    by_owner = {row["bot"]: int(row["total"] * MICRO) for row in rows if row["total"]}
+    assert by_owner == {owner: made for owner, made in both.made(EVEN).items() if made}
+    assert both.check().text == ""
+
+
+def test_what_a_liquidation_took_of_nobody_and_gave_back_is_no_round_trip(
+    connection: Connection,
+) -> None:
+    both = Both(connection)
+    both.fill(1, OWNERS[0], 100, 650_000, None, matched_ns=1)
+    both.close(3, 300, 30 * 10**6, at_ns=3)
+    lacking = connection.execute("SELECT bot, size, result FROM round_trips ORDER BY bot")
+    assert lacking.fetchall() == [("trend", 0, "liquidated"), ("unassigned", -200, "open")]
+    both.fill(2, OWNERS[1], 200, 640_000, None, matched_ns=2)
+    ended = connection.execute(
+        "SELECT bot, result, liquidated, exit_micro - entry_micro FROM round_trips ORDER BY bot"
+    )
+    assert ended.fetchall() == [
+        ("manual", "liquidated", 200, 20_000_000 - 128_000_000),
+        ("trend", "liquidated", 100, 10_000_000 - 65_000_000),
+        ("unassigned", "voided", 0, 0),
+    ]
 
 
 def test_closing_a_short_says_what_it_brought(connection: Connection) -> None:

@@ -7,6 +7,7 @@ the market and the bytes that leave. They never see the executor. One verdict en
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,7 +24,7 @@ from engine.domain.perpetual_events import FundingPaid, MarkPriced, PositionLiqu
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.fee_assets import TakenFees
-from engine.lab.simulate.perpetual_facts import PerpetualFacts
+from engine.lab.simulate.perpetual_facts import LiquidatedPart, PerpetualFacts
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.foreign import TokensCame
 from engine.runtime.services import USER_FEED
@@ -223,19 +224,30 @@ class KnownFacts:
         side = 1 if order.side is Side.BUY else -1
         self._move(order, settled=side * fill.size)
         self._cash += brought
-        self.perpetuals.fills += 1
-        self.perpetuals.take_trade(order.bot, order.instrument, side * fill.size, side * value)
+        key, matched_ns = order.instrument, fill.matched_ns or 0
+        changed = self.perpetuals.take_fill(
+            (order.bot, key, side * fill.size, side * value),
+            matched_ns=matched_ns,
+            ordered_ns=order.created_ns,
+        )
+        self._lose(key, changed)
 
     def _liquidated(self, taken: PositionLiquidated) -> None:
         """Count what the venue closed, each owner's part of it, and what it kept."""
         key = taken.instrument
-        leg = self._legs(key)[0]
-        for part in self.perpetuals.take_liquidation(taken) or ():
-            before = self._tokens.get((key, leg), (0, 0))
-            self._tokens[key, leg] = (before[0] - part.size, before[1])
-            self._own((part.owner, key, leg), -part.size)
+        place = key, self._legs(key)[0]
+        parts = self.perpetuals.take_liquidation(taken)
+        if parts is not None:
+            before = self._tokens.get(place, (0, 0))
+            self._tokens[place] = (before[0] - taken.size, before[1])
+            self._cash += taken.value_micro - taken.fee_micro
+            self._lose(key, parts)
+
+    def _lose(self, key: InstrumentId, parts: Sequence[LiquidatedPart]) -> None:
+        """Count what owners lose of liquidations, or get back of them."""
+        for part in parts:
+            self._own((part.owner, key, self._legs(key)[0]), -part.size)
             self._flow(part.owner, key, part.value_micro - part.fee_micro)
-            self._cash += part.value_micro - part.fee_micro
 
     def _move(self, of: Order, settled: int = 0, pending: int = 0) -> None:
         before = self._tokens.get((of.instrument, of.leg), (0, 0))
@@ -297,8 +309,9 @@ class KnownFacts:
         for owner, sign in ((given.from_owner, -gives), (given.to_owner, gives)):
             self._own((owner, key, leg), sign * given.size)
             self._flow(owner, key, -sign * value)
-            if self.signed(key):
-                self.perpetuals.give(owner, key, sign * given.size, sign * value)
+        if self.signed(key) and given.from_owner != given.to_owner:
+            gone, come = (-gives * given.size, -gives * value), (gives * given.size, gives * value)
+            self.perpetuals.take_gift(key, {given.from_owner: gone, given.to_owner: come})
 
     def _converted(self, fact: ev.PairsConverted) -> None:
         if fact.instrument in self.instruments:

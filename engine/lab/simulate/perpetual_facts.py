@@ -2,7 +2,8 @@
 
 Written without the arithmetic of the ledger. A cost is an exact fraction here, and cash is counted
 as if every position had been paid for at its value: what closing brought is in it then, whatever
-was rounded, and no order of fills changes it.
+was rounded, and no order of fills changes it. Whose a liquidation was is walked anew from the first
+entry whenever something comes that was before it at the venue.
 """
 
 from __future__ import annotations
@@ -39,6 +40,18 @@ class ExactPosition(msgspec.Struct):
         self.size = after
 
 
+class Entry(msgspec.Struct):
+    """What changed the positions of a perpetual: a fill, a gift, or a liquidation."""
+
+    at_ns: int
+    """When, by the venue."""
+    sizes: dict[BotId, int] = {}
+    taken: PositionLiquidated | None = None
+    parts: dict[BotId, int] = {}
+    """What each owner is known to have lost of a liquidation."""
+    booked_ns: int = 0
+
+
 class PerpetualFacts:
     """Positions of one account's perpetuals, its fundings and liquidations."""
 
@@ -52,6 +65,10 @@ class PerpetualFacts:
         """When the record that is taken was written."""
         self.past: dict[InstrumentId, list[tuple[int, dict[BotId, int]]]] = {}
         """What owners held of each, and until when."""
+        self.entries: dict[InstrumentId, list[Entry]] = {}
+        """What changed each, in the order of the venue."""
+        self.late = 0
+        """Fills that came behind a liquidation which they were before."""
         self.fills = 0
         self.flips = 0
         """Fills that took an owner through zero."""
@@ -63,6 +80,34 @@ class PerpetualFacts:
         """Take a trade of an owner with the venue."""
         self.give(owner, key, size, value)
         self.net.setdefault(key, ExactPosition()).trade(size, value)
+
+    def take_fill(self, fill: SignedFill, *, matched_ns: int, ordered_ns: int) -> Parts:
+        """Take a fill; give what it changes of whose the liquidations behind it were.
+
+        At the same time as one, it was before that if no owner had what it closed.
+        """
+        self.fills += 1
+        self.take_trade(*fill)
+        owner, key, size, _ = fill
+        entries, behind = self.entries.setdefault(key, []), list[int]()
+        for number, entry in enumerate(entries):
+            same = matched_ns in (0, entry.at_ns) and ordered_ns <= entry.booked_ns
+            lacked = entry.parts.get(UNASSIGNED, 0) * size > 0
+            if entry.at_ns > matched_ns > 0 or (same and lacked):
+                behind.append(number)
+        place = behind[0] if behind else len(entries)
+        self.late += any(entry.taken is not None for entry in entries[place:])
+        before_ns = entries[min(place, len(entries) - 1)].at_ns if entries else 0
+        entries.insert(place, Entry(matched_ns or before_ns, {owner: size}))
+        return self._walk(key)
+
+    def take_gift(self, key: InstrumentId, parts: dict[BotId, tuple[int, int]]) -> None:
+        """Take what owners gave one another of what they hold now, at a value."""
+        for owner, (size, value) in parts.items():
+            self.give(owner, key, size, value)
+        entries = self.entries.setdefault(key, [])
+        at_ns = entries[-1].at_ns if entries else 0
+        entries.append(Entry(at_ns, {owner: size for owner, (size, _) in parts.items()}))
 
     def give(self, owner: BotId, key: InstrumentId, size: int, value: int) -> None:
         """Take what an owner got (+) or gave away (−) without the venue."""
@@ -132,32 +177,46 @@ class PerpetualFacts:
             owner: held.size for (owner, of), held in self.owned.items() if of == key and held.size
         }
 
-    def take_liquidation(self, taken: PositionLiquidated) -> list[LiquidatedPart] | None:
+    def take_liquidation(self, taken: PositionLiquidated) -> Parts | None:
         """Take a liquidation; give each owner's part of it, None where it is known.
 
-        Owners in its direction share it pro rata, by name, and its value and fee by what of theirs
-        it closed; `unassigned` has what none of them held.
+        And what it changes of those behind it at the venue.
         """
         if taken.name in self.liquidations:
             return None
         self.liquidations[taken.name] = taken
-        there = sorted(
-            (owner, held.size)
-            for (owner, key), held in self.owned.items()
-            if key == taken.instrument and held.size * taken.size > 0
-        )
-        if not there:
-            there = [(UNASSIGNED, taken.size)]
-        sizes = _shared(taken.size, [size for _, size in there])
-        values, fees = (_shared(one, sizes) for one in (taken.value_micro, taken.fee_micro))
-        parts = [
-            LiquidatedPart(owner, *part)
-            for (owner, _), *part in zip(there, sizes, values, fees, strict=True)
-        ]
-        for part in parts:
-            if part.size:
-                self.take_trade(part.owner, taken.instrument, -part.size, -part.value_micro)
-        return parts
+        key = taken.instrument
+        if not taken.size:
+            return [LiquidatedPart(UNASSIGNED, 0, 0, taken.fee_micro)]
+        self.net.setdefault(key, ExactPosition()).trade(-taken.size, -taken.value_micro)
+        entries = self.entries.setdefault(key, [])
+        at_ns = taken.at_ns or (entries[-1].at_ns if entries else 0)
+        behind = [number for number, entry in enumerate(entries) if entry.at_ns > at_ns]
+        entry = Entry(at_ns, taken=taken, booked_ns=self.at_ns)
+        entries.insert(behind[0] if behind else len(entries), entry)
+        return self._walk(key)
+
+    def _walk(self, key: InstrumentId) -> Parts:
+        """Walk through everything from the start; give what owners lose otherwise than is known.
+
+        Owners in the direction of a liquidation share it pro rata, by name, and its value and fee
+        by what of theirs it closed; `unassigned` has what none of them held.
+        """
+        held: dict[BotId, int] = {}
+        changed: Parts = []
+        for entry in self.entries[key]:
+            for owner, size in entry.sizes.items():
+                held[owner] = held.get(owner, 0) + size
+            if entry.taken is None:
+                continue
+            parts = _parts(held, entry.taken.size)
+            changed += _differences(entry.taken, entry.parts, parts)
+            entry.parts = parts
+            for owner, size in parts.items():
+                held[owner] = held.get(owner, 0) - size
+        for part in changed:
+            self.give(part.owner, key, -part.size, -part.value_micro)
+        return changed
 
     @property
     def names(self) -> set[tuple[str, str]]:
@@ -172,6 +231,7 @@ class PerpetualFacts:
             "perpetual_flips": self.flips,
             "fundings": len(self.fundings),
             "liquidations": len(self.liquidations),
+            "fills_behind_their_liquidation": self.late,
         }
         return {name: count for name, count in found.items() if count}
 
@@ -185,11 +245,43 @@ class LiquidatedPart(msgspec.Struct, frozen=True):
     fee_micro: int
 
 
-def _shared(whole: int, weights: list[int]) -> list[int]:
-    """Return parts of a whole, each up to the running sum of the weights, rounded down."""
-    total, running, parts = sum(weights), 0, list[int]()
-    for weight in weights:
-        running += weight
-        upto = whole * running // total if total else whole
-        parts.append(upto - sum(parts))
-    return parts
+Parts = list[LiquidatedPart]
+SignedFill = tuple[BotId, InstrumentId, int, int]
+"""Whose, of what, its signed size and value."""
+
+
+def _parts(held: dict[BotId, int], size: int) -> dict[BotId, int]:
+    """Share a liquidation of a signed size among those who held in its direction."""
+    there = {owner: held[owner] for owner in sorted(held) if held[owner] * size > 0}
+    together = sum(there.values())
+    if abs(together) < abs(size):
+        return there | {UNASSIGNED: there.get(UNASSIGNED, 0) + size - together}
+    parts, running, before = dict[BotId, int](), 0, 0
+    for owner, own in there.items():
+        running += own
+        upto = size * running // together
+        parts[owner], before = upto - before, upto
+    return {owner: part for owner, part in parts.items() if part}
+
+
+def _differences(
+    taken: PositionLiquidated, known: dict[BotId, int], parts: dict[BotId, int]
+) -> Parts:
+    """Return what each owner loses more of a liquidation than was known: below it, gets back.
+
+    Value and fee go along by the running sum; where that is above nothing it is rounded down, and
+    what goes back is what had come.
+    """
+    running, values, fees, found = 0, 0, 0, list[LiquidatedPart]()
+    for owner in sorted({*known, *parts}):
+        more = parts.get(owner, 0) - known.get(owner, 0)
+        running += more
+        back = running * taken.size < 0
+        value, fee = (
+            -(whole * -running // taken.size) if back else whole * running // taken.size
+            for whole in (taken.value_micro, taken.fee_micro)
+        )
+        if more:
+            found.append(LiquidatedPart(owner, more, value - values, fee - fees))
+        values, fees = value, fee
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec import UNSET
 from msgspec.structs import asdict
 
 from engine.domain import effects as fx
@@ -50,6 +51,7 @@ class Answers:
         self._account = account
         self._key = key
         self._currency = currency
+        self._margined = exchange.clearing.margin.perpetuals
         self._names = Names(account, key)
         self.identity = self._names.identity
         self.known = self._names.known
@@ -293,6 +295,7 @@ class Answers:
             fee_micro=fill.fee_micro,
             liquidity=fill.liquidity,
             state=fill.state,
+            matched_ns=fill.at_ns if fill.instrument in self._margined else UNSET,
         )
 
     # -- reports -----------------------------------------------------------------------------------

@@ -172,6 +172,7 @@ class Filled(Report, frozen=True, kw_only=True, gc=False):
     fee_micro: int
     liquidity: Liquidity
     state: FillState = FillState.MATCHED
+    at_ns: int = 0
 
 
 class FillMoved(Report, frozen=True, kw_only=True, gc=False):

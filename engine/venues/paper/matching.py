@@ -19,8 +19,9 @@ from enum import IntEnum
 from itertools import islice
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
+from engine.domain.assets import Money
 from engine.domain.books import Book
 from engine.domain.effects import (
     AnyWalletEffect,
@@ -250,12 +251,14 @@ class Matching:
         funds = market.funds[order.leg]
         if size <= 0 or size > resting.remaining:
             raise BrokenInvariant(f"fill of {size} on {resting.remaining} open of order {order.id}")
-        at_once = not self._settle_ns or market.instrument.product.second is None
-        kind, moved = None, size
+        linear = market.instrument.product.second is None
+        at_once = linear or not self._settle_ns
+        fee: Money | UnsetType = UNSET
+        moved = size
         if order.side is Side.BUY and market.instrument.fees.of_received is not UNSET:
             kind = market.instrument.fee_in_kind(size, maker=liquidity is _MAKER)
             if kind is not None:
-                fee_micro, moved = 0, funds.left(size, kind)
+                fee_micro, moved, fee = 0, funds.left(size, kind), kind
         money = funds.money(order.side, price, size, fee_micro)
         tokens, cash = funds.fill(order.side, moved, money, at_once=at_once, fee_micro=fee_micro)
         resting.remaining -= size
@@ -270,7 +273,8 @@ class Matching:
             liquidity=liquidity,
             state=FillState.CONFIRMED if at_once else FillState.MATCHED,
             source=source,
-            fee=UNSET if kind is None else kind,
+            fee=fee,
+            matched_ns=now_ns if linear and market.instrument.product.signed else UNSET,
         )
         if len(self.fills) >= FILLS_MAX:
             self.fills_dropped_ns, _ = self.fills.popleft()

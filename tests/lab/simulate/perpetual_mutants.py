@@ -7,7 +7,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from engine.domain.owners import HoldersPast, funded_parts, liquidated_parts
+from engine.domain import liquidations
+from engine.domain.liquidations import liquidated_parts
+from engine.domain.owners import HoldersPast, funded_parts, shares
 from engine.domain.products.margin import TierTable
 from engine.domain.products.perpetual import PerpetualContract
 from engine.domain.products.position import SignedPosition, SplitFill
@@ -186,7 +188,21 @@ def _a_liquidation_is_whoever_is_first(patch: Patch) -> None:
     def first(held: Any, size: int) -> Any:
         return [(liquidated_parts(held, size)[0][0], size)]
 
-    patch.setattr(settlement, "liquidated_parts", first)
+    patch.setattr(liquidations, "liquidated_parts", first)
+
+
+def _a_late_fill_reopens_what_is_closed(patch: Patch) -> None:
+    patch.setattr(settlement, "_in_order", lambda *_: None)
+
+
+def _a_liquidation_takes_more_than_is_held(patch: Patch) -> None:
+    def whole(held: Any, size: int) -> Any:
+        there = {owner: held[owner] for owner in sorted(held) if held[owner] * size > 0}
+        if not there:
+            return liquidated_parts(held, size)
+        return list(zip(there, shares(size, list(there.values())), strict=True))
+
+    patch.setattr(liquidations, "liquidated_parts", whole)
 
 
 def _a_liquidation_costs_no_fee(patch: Patch) -> None:
@@ -256,7 +272,9 @@ MUTANTS = (
     perpetual("owners of positions are merged", _owners_of_positions_are_merged, F.CRASH, first=10),
     perpetual("a transfer moves one position", _a_transferred_position_stays, first=5),
     perpetual("funding is booked twice", _funding_is_booked_twice, F.REPORT_TWICE, first=5),
-    perpetual("missed funding stays missed", _missed_fundings_stay_missed, *AWAY, minutes=2.0),
+    perpetual(
+        "missed funding stays missed", _missed_fundings_stay_missed, *AWAY, minutes=2.0, first=4
+    ),
     perpetual("funding is whoever is first", _funding_is_whoever_is_first),
     perpetual(
         "late funding is of who holds now",
@@ -285,6 +303,20 @@ MUTANTS = (
         _a_liquidation_is_whoever_is_first,
         *LEAPING,
         first=12,
+    ),
+    perpetual(
+        "a late fill reopens what is closed",
+        _a_late_fill_reopens_what_is_closed,
+        *LEAPING,
+        minutes=2.0,
+        first=30,
+    ),
+    perpetual(
+        "a liquidation takes more than is held",
+        _a_liquidation_takes_more_than_is_held,
+        *LEAPING,
+        minutes=2.0,
+        first=15,
     ),
     perpetual("a liquidation costs no fee", _a_liquidation_costs_no_fee, *LEAPING),
     perpetual("no fund takes over", _no_fund_takes_over, *LEAPING),
