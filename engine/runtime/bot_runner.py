@@ -97,19 +97,25 @@ class BotRunner:
 
     # -- asked -------------------------------------------------------------------------------------
 
-    def start(self, now_ns: int) -> None:
-        """Start or resume: it runs as soon as its account is ready."""
+    def start(self, now_ns: int) -> str:
+        """Start or resume: it runs as soon as its account is ready.
+
+        Return a sentence where what its strategy had learned could not be read; empty = it was, or
+        the same strategy goes on.
+        """
         failed = self.bot.state is S.ERROR
         resumed = self.bot.state in (S.PAUSED, S.PAUSING)
         self.happen(H.RESUME_ASKED if resumed else H.START_ASKED)
         self.bot.error = ""
         self.killed = False
         self.retreat_ns = 0
-        if failed:
-            self.bot.cells.clear()
-            learned = renew(self.bot, self.bot.kept)
-            given = BotReattached(self.bot.account, self.bot.name, learned)
-            self.runner.core.receive(given, now_ns)
+        if not failed:
+            return ""
+        self.bot.cells.clear()
+        note = renew(self.bot, self.bot.kept)
+        given = BotReattached(self.bot.account, self.bot.name, self.bot.kept)
+        self.runner.core.receive(given, now_ns)
+        return note
 
     def pause(self, now_ns: int, *, by_kill: bool = False) -> None:
         """Withdraw its intents; it is PAUSED when nothing of it is open any more."""
@@ -286,21 +292,28 @@ def bot_of(settings: BotSettings, account: AccountId) -> Bot:
     )
 
 
-def renew(bot: Bot, learned: bytes) -> bytes:
-    """Give a bot that failed a new strategy, as a start of the engine would; return what it knows.
+def renew(bot: Bot, learned: bytes) -> str:
+    """Give a bot that failed a new strategy, as a start of the engine would.
 
-    What failed may hold half of a change, or all the memory there is. What was kept and cannot be
-    read is left out, as at a start.
+    What failed may hold half of a change, or all the memory there is. `bot.kept` is what the new
+    one knows. Return a sentence where what was learned could not be read and is left out, as at a
+    start.
     """
     settings = BotSettings.model_validate_json(bot.given)
-    strategy = bot_of(settings, bot.account).strategy
+    strategy, note = bot_of(settings, bot.account).strategy, ""
     try:
         if learned:
             strategy.restore(learned)
-    except FAILS:
+    except FAILS as error:
         strategy, learned = bot_of(settings, bot.account).strategy, b""
+        note = _from_scratch(bot, error)
     bot.renew(strategy, learned)
-    return learned
+    return note
+
+
+def _from_scratch(bot: Bot, error: BaseException) -> str:
+    said = error if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
+    return f"bot {bot.name} starts learning from scratch: {said}"
 
 
 def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
@@ -312,8 +325,7 @@ def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
             bot.strategy.restore(snapshot.strategy)
             bot.kept = snapshot.strategy
         except FAILS as error:
-            said = error if isinstance(error, BadInput) else f"{type(error).__name__}: {error}"
-            note = f"bot {bot.name} starts learning from scratch: {said}"
+            note = _from_scratch(bot, error)
     try:
         bot.learned = learned_of(snapshot.signals)
     except BadInput as error:

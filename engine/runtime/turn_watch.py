@@ -138,8 +138,10 @@ class TurnWatch:
         """Stop a bot and drop what its strategy holds, on the loop's thread."""
         given = BotFailed(bot.account, bot.name, said_of(error))
         core.receive(given, self._clock.now_ns())
+        kept = bot.kept
         with suppress(Exception):  # a plug-in's strategy that cannot be made twice keeps the memory
-            renew(bot, bot.kept)
+            renew(bot, kept)
+            bot.keep(kept)  # what cannot be read is said at its next start
 
 
 def held_by(thing: object, most: int) -> int:

@@ -13,9 +13,10 @@ import pytest
 
 from engine.domain.bots import BotState
 from engine.domain.commands import AckAlert, Kill, ReleaseLatch, StartBot, StopBot, SyncMarkets
-from engine.domain.instruments import BotId
+from engine.domain.instruments import BotId, Mode
+from engine.domain.settings import BotSettings
 from engine.errors import BadInput, StorageError
-from engine.live.commands import alerts
+from engine.live.commands import alerts, bots
 from engine.live.commands.registry import AT_ONCE, WAITING_MAX, Done, Handler, handlers
 from engine.runtime.bot_runner import BotRunner, BotSnapshot, apply_record
 from storage.commands import OVERTAKEN, CommandState, LeftCommand
@@ -118,6 +119,28 @@ def test_a_start_that_is_refused_is_no_start_after_a_crash(tmp_path: Path) -> No
         for record in recorder.kept:
             apply_record(kept, record)
         assert kept[BOT].state is BotState.STOPPED
+
+    run(tmp_path, test)
+
+
+def test_a_start_that_lost_what_the_bot_had_learned_says_so_and_alerts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = BotSettings(name=BOT, strategy="market_maker", account="demo", capital=100.0)
+    monkeypatch.setattr(bots, "start_refusal", lambda *_: "")
+
+    async def test(desk: LiveDesk, _: Recorder) -> None:
+        executor = SimpleNamespace(latched=False, holds=(), mode=Mode.DEMO)
+        core = SimpleNamespace(executor=executor, receive=lambda *_: None)
+        one = BotRunner(settings, cast("Any", SimpleNamespace(core=core, account="demo")))
+        one.bot.state, one.bot.kept = BotState.ERROR, b"torn"
+        desk.engine.bot_runners[BOT] = one
+        told = await desk.command(StartBot(bot=BOT))
+        assert told.state is DONE
+        assert f"; bot {BOT} starts learning from scratch: " in told.answer
+        del desk.engine.bot_runners[BOT]
+        alerts = "SELECT kind, bot FROM alerts"
+        await desk.until(lambda: desk.rows(alerts) == [("learning", BOT)], "an alert tells it")
 
     run(tmp_path, test)
 

@@ -201,6 +201,18 @@ def test_a_strategy_that_raises_when_it_is_restored_starts_from_scratch(
     assert bot_runner.bot.state is S.STARTING
 
 
+def test_a_start_after_an_error_says_what_learning_could_not_be_read(
+    bot_runner: BotRunner,
+) -> None:
+    bot, desk = bot_runner.bot, desk_of(bot_runner)
+    bot.kept, bot.state = b"torn", S.ERROR
+    said = bot_runner.start(1)
+    assert said.startswith(f"bot {BOT} starts learning from scratch: ")
+    assert (bot.kept, desk.given[-1].learned) == (b"", b""), "a replay gives it the same"
+    bot.state = S.ERROR
+    assert bot_runner.start(2) == "", "it is said once"
+
+
 def test_restored_bot_is_as_it_was_kept(bot_runner: BotRunner) -> None:
     for before, after in ((S.RUNNING, S.STARTING), (S.RISK_STOPPED, S.STARTING), (S.PAUSED,) * 2):
         assert not restored(

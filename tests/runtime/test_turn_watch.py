@@ -249,5 +249,19 @@ def test_what_a_plugin_held_is_free_again(
     assert gone() is None
 
 
+def test_what_it_had_learned_and_cannot_read_is_left_to_be_said_at_its_start(
+    pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, bad, _ = pair
+    settings = BotSettings(name="bad", strategy="market_maker", account="demo", capital=100.0)
+    bad.given, failed = settings.model_dump_json().encode(), bad.strategy
+    bad.strategy.kept = [bytes(1_000) for _ in range(2_000)]
+    bad.keep(b"torn")
+    monkeypatch.setattr(type(bad.strategy), "__module__", "plugins.leaky.strategies.leaky")
+    made(stage, tmp_path, bytes_max=1_000_000).weigh()
+    assert bad.strategy is not failed
+    assert bad.kept == b"torn"
+
+
 def test_no_except_exception_of_a_strategy_catches_it() -> None:
     assert not issubclass(TurnOverdue, Exception)

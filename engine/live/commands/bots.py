@@ -96,7 +96,10 @@ class Starts:
             account = bot_runner.settings.account
             later = f"; the equity of account {account} is not known yet: the capital of its "
             later += "bots is compared with it then"
-        bot_runner.start(engine.clock.now_ns())
+        now_ns, bot = engine.clock.now_ns(), bot_runner.bot
+        if lost := bot_runner.start(now_ns):
+            engine.alert(caution("learning", lost, account=bot.account, bot=bot.name), now_ns)
+            later += f"; {lost}"
         with suppress(OSError):  # it stays in quarantine at the next start, which says so
             release(engine.config.home, command.bot)
         if isinstance(command, ResumeBot):
