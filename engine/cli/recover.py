@@ -32,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
-    """Show the loss; accept it where that is asked for. 0 = none, or accepted; 1 = it stands."""
+    """Show the loss; accept it where that is asked for. 0 = none, or accepted; 1 = it stands.
+
+    Raises ConfigError where no account ever traded from this home.
+    """
     check_schema(config.state_path)
     with locked(config.run_folder / "engine.lock", "engine"):
         check_swapped(config.home)
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
             hint = "Nothing was changed. To go on without the lost records: --accept-loss"
             say(args, shown | {"lost": True, "accepted": False}, f"{described(shown)}\n{hint}")
             return 1
+        found.require_account()
         who = args.who or who_types()
         set_latch(config.kill_path, who, WallClock().now_ns())
         go_on(found, config.journal_path, config.state_path, who)

@@ -24,7 +24,7 @@ from engine.domain.orders import Identity, Order, OrderId, OrderReport
 from engine.domain.perpetual_events import FundingPaid
 from engine.domain.settings import AccountSettings
 from engine.domain.unread import refuse_unread
-from engine.errors import PitbossError, StorageError
+from engine.errors import ConfigError, PitbossError, StorageError
 from engine.gateway.door import Named
 from engine.live.venues import Venues
 from engine.runtime.services import ClosingVenue, LearnsNames
@@ -64,13 +64,22 @@ class Examined(NamedTuple):
     known: Known
     asked: dict[str, VenueAnswer]
     accounts: list[str]
-    """Every account that either file names."""
+    """Every account that either file names, or the settings that were in force."""
     behind: bool
     """False where nothing lacks."""
 
     @property
     def shown(self) -> dict[str, Any]:
         return _shown(self.loss, self.known, self.asked)
+
+    def require_account(self) -> None:
+        """Raise ConfigError where no account can go on: nothing was ever traded from here."""
+        if not self.accounts:
+            raise ConfigError(
+                "no account was ever opened from this home and its settings have none: no order "
+                "can be lost, and none can go on. Keep what you set by `engine settings export`, "
+                "move journal.db and pitboss.db away, both, and start the desk anew"
+            )
 
 
 def examine(journal: Path, state: Path, venues: Venues, aside: Path | None = None) -> Examined:
@@ -86,7 +95,7 @@ def examine(journal: Path, state: Path, venues: Venues, aside: Path | None = Non
             known = known_of(journal, aside, ENGINE_ID)
     with reading(state) as connection:
         accounts = in_force(connection, ENGINE_ID).document.accounts
-        everyone = sorted({*registered(connection, ENGINE_ID), *known.last})
+        everyone = sorted({*registered(connection, ENGINE_ID), *known.last, *accounts})
     asked = asyncio.run(_ask_all(venues, accounts, known))
     strange = any(one.orders or one.unplaced or one.unlisted for one in asked.values())
     behind = loss is not None or strange or bool(backup_of(journal))

@@ -18,18 +18,19 @@ from typing import Any
 import pytest
 
 from engine import __main__
-from engine.domain.commands import ReleaseLatch, ResumeBot, StartBot
+from engine.config import Config
+from engine.domain.commands import Kill, ReleaseLatch, ResumeBot, StartBot
 from engine.domain.events import FillsListed, LossAccepted
 from engine.domain.instruments import AccountId
 from engine.live import lost_records
 from engine.venues.demo.client import DemoVenue
 from storage import loss as storage_loss
 from storage.commands import KILL_PROOF, CommandState
-from storage.database import connect_reader, connect_writer, insert
-from storage.journal import last_seq
-from storage.journal_writer import RawRow
+from storage.database import connect_reader, connect_writer, insert, writing
+from storage.journal import last_seq, take_lease
+from storage.journal_writer import JournalWriter, RawRow
 from storage.latch import read_latch
-from storage.projection import VERSION, Loss, find_loss
+from storage.projection import VERSION, Loss, find_loss, project
 from storage.schema import migrate
 from storage.settings import applied, save
 from storage.users import ENGINE_ID
@@ -264,3 +265,54 @@ def test_an_account_whose_venue_cannot_be_asked_is_shown_so(
     told = capsys.readouterr().out
     assert "0 open there now" not in told
     assert "NOT ASKED" in told
+
+
+def lost_without_account(home: Path) -> None:
+    """Lose a record of a journal that no account has any in."""
+    config = Config(home=home)
+    take_lease(config.journal_path, ENGINE_ID)
+    writer = JournalWriter(config.journal_path, engine_id=ENGINE_ID)
+    for at_ns in (1, 2, 3):
+        writer.append("", Kill(), at_ns)
+        writer.flush()
+    writer.close()
+    project(config.journal_path, config.state_path)
+    with closing(sqlite3.connect(config.journal_path)) as connection:
+        connection.execute("DELETE FROM records WHERE seq = 3")
+        connection.commit()
+
+
+def test_a_loss_of_a_home_that_no_account_ever_traded_from_is_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    migrate(tmp_path / "pitboss.db")
+    lost_without_account(tmp_path)
+    code = __main__.main(["recover", "--accept-loss", "--who", "ann"])
+    assert code == __main__.BAD_ARGUMENTS
+    said = capsys.readouterr().err
+    assert "no account was ever opened from this home" in said
+    assert "bug" not in said
+    assert read_latch(tmp_path / "KILL") is None
+
+
+def test_accounts_of_the_settings_that_were_never_opened_go_on_after_a_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
+    state = tmp_path / "pitboss.db"
+    migrate(state)
+    paper = {"name": "paper", "venue": "demo", "mode": "paper"}
+    with writing(state) as connection:
+        saved = save(
+            connection, engine_id=ENGINE_ID, who="ann", diff={"accounts": {"paper": paper}},
+            base_version=0, now_ns=1,
+        )  # fmt: skip
+        applied(connection, ENGINE_ID, saved.version, 1)
+    lost_without_account(tmp_path)
+    code = __main__.main(["recover", "--accept-loss", "--who", "ann", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    assert code == 0, shown
+    assert list(shown["accounts"]) == ["paper"]
+    assert find_loss(tmp_path / "journal.db", state, ENGINE_ID) is None
+    assert read_latch(tmp_path / "KILL")
