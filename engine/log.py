@@ -99,6 +99,11 @@ class _Line:
         return orjson.dumps(line, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
+def second(at_ns: int) -> str:
+    """Return a time as a person reads it: 2026-03-01 14:05:09 UTC."""
+    return f"{datetime.fromtimestamp(at_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def iso(at_ns: int) -> str:
     """Return a time as ISO-8601 UTC with microseconds."""
     seconds, rest_ns = divmod(at_ns, 1_000_000_000)

@@ -19,7 +19,7 @@ from pages.kit.home import now_ns
 from pages.kit.markdown import literal
 from pages.kit.panels import Tile
 from pages.kit.words import age, micro
-from pages.shared import alert, pnl
+from pages.shared import alert, alerts_leaving, pnl
 from storage import views
 from storage.settings import latest
 from storage.views import ROWS_MAX, Row, money
@@ -29,6 +29,7 @@ PAGE = Page("Overview", ":material/monitoring:", "Trade", 0)
 
 REFRESH_S = 3.0
 POSITIONS_MAX = 12
+ALERTS_MAX = 5
 FIRST_BOTS = 4  # the demo desk's own bots; who has made one of his own has found the way
 
 
@@ -101,15 +102,17 @@ def show_positions(mode: Mode) -> None:
 
 @guard.part("The list of alerts")
 def show_alerts(*, alive: bool, now: int) -> None:
-    """Draw unseen alerts."""
+    """Draw unseen alerts: the watch's own, then the engine's."""
     st.subheader("Alerts")
+    own = alerts_leaving.own_notices(most=ALERTS_MAX)
     rows = ask(views.alerts, engine_id(), unseen_only=True)
-    if rows:
-        alert.show(rows[:5], alive=alive, now=now)
-        text = f"{len(rows):,}" + " or more" * (len(rows) == ROWS_MAX)
+    if shown := rows[: max(0, ALERTS_MAX - own)]:
+        alert.show(shown, alive=alive, now=now)
+    if rows or own:
+        text = f"{len(rows) + own:,}" + " or more" * (len(rows) == ROWS_MAX)
         panels.links(panels.link(f"All alerts: {text} unseen", "alerts"))
     else:
-        panels.empty("No unseen alert.", "The engine raises one when a person should look.")
+        panels.empty("No unseen alert.", "One is raised when a person should look.")
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -123,6 +126,7 @@ def show_all() -> None:
         nothing_runs(health)
     mode = mode_shown(modes_of(seen))
     if mode is None:
+        show_alerts(alive=health.alive, now=now)
         return
     bots = pnl.by_bot(mode, now)
     for account in seen.accounts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import socket
 import xmlrpc.client
 from collections.abc import Mapping
@@ -148,6 +149,22 @@ def _last_word(log: Path) -> str:
         lines = file.read().decode(errors="replace").strip().splitlines()
         last = lines[-1].strip() if lines else ""
         return "" if _is_well(last) else last
+    return ""
+
+
+def last_end(logs: Path, name: str, since_ns: int) -> str:
+    """Return how a program ended last, in supervisor's words: `terminated by SIGABRT`.
+
+    Empty where its log does not say, or was not written since then (ns UTC): no supervisor started
+    that program.
+    """
+    with suppress(OSError), (logs / "supervisord.log").open("rb") as file:
+        found = os.fstat(file.fileno())
+        if found.st_mtime_ns < since_ns:
+            return ""
+        file.seek(max(0, found.st_size - TAIL_BYTES))
+        ends = re.findall(r"exited: (\S+) \((.+?);", file.read().decode(errors="replace"))
+        return next((how for one, how in reversed(ends) if one == name), "")
     return ""
 
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from sqlite3 import Connection
 from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
@@ -55,6 +56,7 @@ from engine.runtime.recovery import Recovered, check_accounts, engine_started, r
 from engine.runtime.state_writer import Projector, StateKeeper
 from engine.runtime.tape import SEGMENT_BYTES, Entries, NoTape, Tape
 from engine.runtime.ticks import TickKeeper
+from storage import supervisor
 from storage.alerts import raise_alert
 from storage.commands import MarkKind, cut, forget_resolved, many, marks
 from storage.database import connect_writer, prepare_kinds, storage_errors
@@ -370,7 +372,8 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     shown = found.shown({key: runner.core.executor for key, runner in engine.runners.items()})
     engine.state.write_row(keep_found, now_ns, shown)
     live = sum(shown["orders_without_end"].values())
-    engine.state.write_row(_alert_unstopped, found, live, now_ns)
+    logs = engine.config.home / "log"
+    engine.state.write_row(_alert_unstopped, found, live, logs, now_ns)
     engine.state.do(lambda c: cut(c, engine.engine_id, CUT, now_ns))
     engine.log.info("start.found", **shown)
     engine.enter(RECONCILING, f"{many(live, 'order')} without an end in the journal")
@@ -389,8 +392,10 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
 
 
 def _alert_unstopped(
-    connection: Connection, engine_id: str, found: Recovered, live: int, now_ns: int
+    connection: Connection, engine_id: str, found: Recovered, live: int, logs: Path, now_ns: int
 ) -> None:
-    alert = unstopped(last_engine_status(connection, engine_id), found, live)
+    last = last_engine_status(connection, engine_id)
+    ended = supervisor.last_end(logs, "engine", last[1]) if last else ""
+    alert = unstopped(last, found, live, ended)
     if alert is not None:
         raise_alert(connection, engine_id, alert, None, now_ns)

@@ -222,16 +222,20 @@ def _restore(
     return after
 
 
-def unstopped(last: tuple[str, int] | None, found: Recovered, live: int) -> fx.RaiseAlert | None:
+def unstopped(
+    last: tuple[str, int] | None, found: Recovered, live: int, ended: str = ""
+) -> fx.RaiseAlert | None:
     """Return what a person should receive where the engine before this one was not stopped.
 
-    `last` is the state it reported last and when, in ns UTC; `live` counts orders without an end.
+    `last` is the state it reported last and when, in ns UTC; `live` counts orders without an end;
+    `ended` is how it ended in supervisor's words, empty where none says.
     """
     if last is None or last[0] == STOPPED:
         return None
+    how = f" ({ended})" if ended else ""
     text = (
-        "the previous engine ended without a stop: it last reported its state at "
-        f"{log.iso(last[1])}, {last[0]}. Recovered: {many(found.records, 'record')} read, "
+        f"the previous engine ended without a stop{how}: it last reported {last[0]} at "
+        f"{log.second(last[1])}. Recovered: {many(found.records, 'record')} read, "
         f"{many(found.orders_adopted, 'order')} adopted; the venue is asked about "
         f"{many(live, 'order')} without an end"
     )

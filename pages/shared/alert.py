@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
@@ -19,6 +20,8 @@ from storage.views import Row
 
 TONES = {"critical": "bad", "warning": "warn", "info": "dim"}
 SHOWN_MAX = 25
+CODE = re.compile(r"`([^`]+)`")
+"""A command in a kind's advice."""
 
 
 @guard.part("The list of alerts")
@@ -52,6 +55,7 @@ def line(row: Row, now: int, order: Row | None = None) -> str:
     where, kind = " · ".join(_where(row)), described(row["kind"])
     times = f", {count(row['count'], 'time')}" if row["count"] > 1 else ""
     about = escape(" ".join(filter(None, (f"{kind.title}.", kind.advice))))
+    about = CODE.sub(r"<code>\1</code>", about)
     seen = f" · seen by {escape(row['acked_by'])}" if row["acked_ns"] is not None else ""
     return (
         f'<div class="pb-alert pb-{TONES.get(row["severity"], "dim")}">'

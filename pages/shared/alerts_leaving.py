@@ -56,19 +56,18 @@ def read_meta(name: str) -> Any:
     return json.loads(text) if text else {}
 
 
-def own_notices(wanted: str) -> int:
-    """Draw what the watch itself found and no person has seen; gives how many."""
+def own_notices(wanted: str = "", most: int = alert.SHOWN_MAX) -> int:
+    """Draw what the watch itself found and no person has seen, `most` at most; gives how many."""
     with watch.reading_watch(config().home) as connection:
         found = watch.unseen(connection) if connection else []
-    shown = [
-        one for one in found if one.source is NoticeSource.WATCH and wanted in one.text.lower()
-    ]
-    for one in shown[: alert.SHOWN_MAX]:
-        text, button = st.columns([3, 1], vertical_alignment="center")
+    own = [one for one in found if one.source is NoticeSource.WATCH and wanted in one.text.lower()]
+    for one in own[:most]:
+        text, buttons = st.columns([3, 1], vertical_alignment="center")
         text.html(alert.line({**msgspec.structs.asdict(one), "id": one.key}, now_ns()))
-        if button.button("Seen", key=f"seen_{one.key}", width=74):
-            see(one)
-    return len(shown)
+        with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
+            if st.button("Seen", key=f"seen_{one.key}", width=74):
+                see(one)
+    return len(own)
 
 
 def see(one: Notice) -> None:

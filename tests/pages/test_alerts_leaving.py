@@ -100,6 +100,10 @@ def test_what_the_watch_found_stands_among_the_unseen_until_it_is_seen(
     )  # fmt: skip
     with closing(watch.open_watch(config.home / watch.NAME)) as connection:
         watch.put_notice(connection, found)
+    shown = texts(opened("overview"))
+    assert "61 s old" in shown, "what the bar counts stands on the Overview, too"
+    assert "All alerts: 1 unseen" in shown
+    assert "No unseen alert" not in shown
     page = opened("alerts")
     assert "61 s old" in texts(page)
 

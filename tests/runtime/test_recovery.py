@@ -104,8 +104,11 @@ def test_an_engine_that_was_not_stopped_is_told_of_with_what_was_recovered() -> 
     alert = unstopped(("RUNNING", 1_795_132_800_000_000_000), found, 2)
     assert alert is not None
     assert alert.kind == "ended_without_stop"
-    for said in ("2026-11-20T00:00:00.000000Z, RUNNING", "1,234 records", "7 orders adopted"):
+    for said in ("RUNNING at 2026-11-20 00:00:00 UTC.", "1,234 records", "7 orders adopted"):
         assert said in alert.text
+    alert = unstopped(("RUNNING", 5), found, 0, "terminated by SIGABRT")
+    assert alert is not None
+    assert "without a stop (terminated by SIGABRT): it last" in alert.text
 
 
 def test_tail_alone_gives_orders_cash_and_bots(tmp_path: Path) -> None:

@@ -83,3 +83,19 @@ def test_a_supervisor_that_hangs_is_not_waited_for(path: Path) -> None:
         with pytest.raises(TimeoutError):
             supervisor.program(path, "engine", timeout_s=0.1)
         assert time.monotonic() - began < 1
+
+
+def test_how_a_program_ended_last_is_in_supervisors_log(tmp_path: Path) -> None:
+    assert supervisor.last_end(tmp_path, "engine", 0) == ""
+    log = tmp_path / "supervisord.log"
+    log.write_text(
+        "2026-11-27 12:16:50,388 WARN exited: engine (exit status 5; not expected)\n"
+        "2026-11-27 12:16:52,388 WARN exited: engine (terminated by SIGABRT (core dumped); not "
+        "expected)\n2026-11-27 12:16:53,040 INFO exited: worker (exit status 0; expected)\n"
+        "2026-11-27 12:16:53,041 INFO spawned: 'engine' with pid 13083\n"
+    )
+    assert supervisor.last_end(tmp_path, "engine", 0) == "terminated by SIGABRT (core dumped)"
+    assert supervisor.last_end(tmp_path, "worker", 0) == "exit status 0"
+    assert supervisor.last_end(tmp_path, "demo", 0) == ""
+    late_ns = log.stat().st_mtime_ns + 1
+    assert supervisor.last_end(tmp_path, "engine", late_ns) == "", "another start's log"
