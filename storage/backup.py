@@ -163,6 +163,16 @@ def backup_of(journal: Path) -> str:
     return "" if row is None else str(row[0])
 
 
+def take_for_newest(journal: Path) -> None:
+    """Take off a journal's copy that it is one: nothing was written to the journal since.
+
+    Without this a start refuses it, and the venues are asked what it lacks. Raises StorageError.
+    """
+    with storage_errors(journal), closing(sqlite3.connect(journal)) as connection:
+        connection.execute("DELETE FROM meta WHERE key = ?", (MADE,))
+        connection.commit()
+
+
 def _seen(path: Path) -> dict[str, object]:
     """Return what a manifest keeps of a file."""
     return {"bytes": path.stat().st_size, "sha256": digest(path)}

@@ -26,7 +26,7 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import BadInput, StorageError
 from engine.locks import locked
-from storage.backup import back_up
+from storage.backup import back_up, backup_of, take_for_newest
 from storage.database import reading
 from storage.files import OF_A_DATABASE, write_whole
 
@@ -128,7 +128,9 @@ class Upgrade:
     # -- Steps -------------------------------------------------------------------------------------
 
     def _returned(self, note: UpgradeNote, after: str) -> None:
+        """Check out what was left and put its files back; call where no engine has run since."""
         self._check_out(after, note.before)
+        restored = backup_of(self._config.journal_path)
         for name in (self._config.state_path, self._config.journal_path):
             kept = self._config.backups_folder / note.backup / name.name
             if kept.is_file():
@@ -136,6 +138,8 @@ class Upgrade:
                     name.with_name(name.name + end).unlink(missing_ok=True)
                 unfinished = name.with_name(f"{name.name}.tmp")
                 shutil.copyfile(kept, unfinished)
+                if name == self._config.journal_path and not restored:
+                    take_for_newest(unfinished)
                 unfinished.chmod(0o600)
                 unfinished.replace(name)
 

@@ -13,6 +13,7 @@ import pytest
 from engine.cli.upgrade import FIGURES, Upgrade
 from engine.config import load
 from engine.errors import BadInput, StorageError
+from storage.backup import backup_of
 from storage.schema import head
 from tests.storage.homes import lay
 
@@ -79,6 +80,11 @@ class Cloned:
             return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
 
     @property
+    def startable(self) -> bool:
+        """Whether a start takes the journal for the newest there is."""
+        return backup_of(self.config.journal_path) == ""
+
+    @property
     def upgrade(self) -> Upgrade:
         return Upgrade(self.clone, self.config)
 
@@ -98,6 +104,7 @@ def test_a_home_goes_to_a_tag_and_back_with_equal_figures(cloned: Cloned) -> Non
     assert cloned.git("describe", "--tags") == "two"
     assert cloned.upgrade.to("two") == "two is what runs here already; nothing was changed"
     assert cloned.upgrade.back().startswith("returned to ")
+    assert cloned.startable, "the journal is no backup that lacks what came since"
     assert (cloned.schema, cloned.figures) == ("0021", before)
     assert cloned.git("describe", "--tags") == "one"
     with pytest.raises(BadInput, match="there is no upgrade to return from"):
@@ -121,8 +128,19 @@ def test_what_fails_on_the_way_is_rolled_back(cloned: Cloned, more: str, said: s
     with pytest.raises(StorageError, match="rolled back") as refused:
         cloned.upgrade.to("two")
     assert said in str(refused.value)
+    assert cloned.startable
     assert (cloned.schema, cloned.figures) == ("0021", before)
     assert cloned.git("describe", "--tags") == "one"
+
+
+def test_a_journal_that_lacks_records_still_does_after_a_return(cloned: Cloned) -> None:
+    cloned.next("two")
+    with closing(sqlite3.connect(cloned.config.journal_path)) as connection:
+        connection.execute("INSERT INTO meta VALUES ('backup', '2026-01-01T00-00-00Z')")
+        connection.commit()
+    cloned.upgrade.to("two")
+    cloned.upgrade.back()
+    assert not cloned.startable, "it was put back from a backup before: a start must ask the venues"
 
 
 def test_after_an_engine_ran_a_return_leads_to_restore(cloned: Cloned) -> None:
