@@ -22,8 +22,8 @@ import msgspec
 TIMEOUT_S = 1.0
 """What an answer may take that waits for no program."""
 
-BAD_NAME, NOT_RUNNING, ALREADY_STARTED = 10, 70, 60
-"""Codes of supervisor's faults: no such program; it does not run; it runs already."""
+BAD_NAME, NOT_RUNNING, ALREADY_STARTED, SHUTTING_DOWN = 10, 70, 60, 6
+"""Codes of supervisor's faults: no such program; it does not run; it runs already; all end."""
 
 SupervisorFault = xmlrpc.client.Fault
 FAILURES = (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError)

@@ -433,6 +433,15 @@ def waiting(connection: sqlite3.Connection) -> int:
     )
 
 
+def leaving(connection: sqlite3.Connection, now_ns: int) -> int:
+    """Return how many deliveries are on their way, or due and not tried yet."""
+    query = (
+        "SELECT count(*) FROM deliveries WHERE state = 'sending' "
+        "OR (state = 'waiting' AND attempts = 0 AND due_ns <= ?)"
+    )
+    return int(connection.execute(query, (now_ns,)).fetchone()[0])
+
+
 def deliveries(
     connection: sqlite3.Connection, *, before: int | None = None, most: int = ROWS_MAX
 ) -> list[dict[str, Any]]:

@@ -142,6 +142,14 @@ async def _stop(engine: Engine) -> None:
     engine.watchers.append(look)
     await asyncio.wait({over}, timeout=STOP_S)
     engine.log.info("stopped", proven=engine.proving is None)
+    if engine.proving is not None:
+        said = _unproven(engine)
+        text = f"the engine ends, and orders of ours may be open at a venue: {said}"
+        engine.alert(alarm("stop_unproven", text), engine.clock.now_ns())
+
+
+def _unproven(engine: Engine) -> str:
+    return engine.receipt.sentence() if engine.receipt else "NOT PROVEN in the time a stop may take"
 
 
 async def _crash(engine: Engine, error: BaseException) -> None:

@@ -2,7 +2,8 @@
 
 Takes one JSON object (`Place`) as its argument: configuration was read by who started it, so that
 this program needs neither pydantic nor the rest of the engine. It ends at SIGTERM; where its
-supervisor ends without stopping it, it tells that first, for a minute at most.
+supervisor ends without stopping it, it tells that first, for a minute at most. Before a stop it
+looks once more and sends what is due: the engine's last word, that its stop is not proven say.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ TURN_S = 1.0
 LAST_WORDS_S = 60.0
 """How long a watch whose supervisor is gone goes on to tell it."""
 
+STOP_S, LAST_LOOK_S = 6.0, 0.1
+"""How long a stop sends what is due; supervisor waits 10 s for it."""
+
 LOCK_WAIT_S = LAST_WORDS_S + 15.0
 GRACE_NS = 3 * SECOND_NS
 
@@ -47,6 +51,7 @@ def main(argv: list[str]) -> int:
             place, ChildSender(), time.time_ns(), parent_gone=lambda: os.getppid() != parent
         )
         _run(watch, ending, parent, lock.name)
+        _send_the_last(watch)
         watch.stop(time.time_ns())
         say("closed")
     return 0
@@ -65,6 +70,16 @@ def _run(watch: Watch, ending: threading.Event, parent: int, lock: str) -> None:
             if quiet or began_s - orphan_s > LAST_WORDS_S:
                 return
         ending.wait(max(0.05, TURN_S - (time.monotonic() - began_s)))
+
+
+def _send_the_last(watch: Watch) -> None:
+    """Look once more and send what is due now, for some seconds at most."""
+    until_s = time.monotonic() + STOP_S
+    while True:
+        watch.turn(time.time_ns())
+        if not watch.leaving(time.time_ns()) or time.monotonic() >= until_s:
+            return
+        time.sleep(LAST_LOOK_S)
 
 
 if __name__ == "__main__":

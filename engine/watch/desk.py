@@ -18,7 +18,14 @@ from engine.errors import StorageError
 from engine.watch.rules import AlertsRead
 from storage.database import connect_reader, primary_code, storage_errors
 from storage.phases import INIT, STOPPED, phases
-from storage.supervisor import FAILURES, ProgramStatus, programs, socket_in
+from storage.supervisor import (
+    FAILURES,
+    SHUTTING_DOWN,
+    ProgramStatus,
+    SupervisorFault,
+    programs,
+    socket_in,
+)
 
 SECOND_NS = 1_000_000_000
 ASK_S = 3.0
@@ -111,6 +118,8 @@ class Desk:
         self.meta = meta
         """What probes and conditions remember over restarts, by names of their own."""
         self.programs: Mapping[str, ProgramStatus] | None = None
+        self.stopping = False
+        """True = supervisor is stopping every program."""
         self.heartbeat: Heartbeat | None = None
         """None = no engine ever ran, or the state is unreadable."""
         self.restarts_ns: tuple[int, ...] = ()
@@ -123,9 +132,13 @@ class Desk:
 
     def refresh(self) -> None:
         """Ask supervisor and the state database anew."""
-        self.programs = None
-        with suppress(*FAILURES):
+        self.programs, self.stopping = None, False
+        try:
             self.programs = programs(self.place.supervisor, timeout_s=ASK_S)
+        except SupervisorFault as fault:
+            self.stopping = fault.faultCode == SHUTTING_DOWN
+        except FAILURES:
+            pass
         self.heartbeat, self.unreadable, self.restarts_ns = None, None, ()
         try:
             with state(self.place.state_path) as connection:

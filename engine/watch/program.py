@@ -279,6 +279,10 @@ class Watch:
         """How many deliveries wait or are on their way."""
         return log.waiting(self._log.connection)
 
+    def leaving(self, now_ns: int) -> int:
+        """Return how many deliveries are on their way, or due and not tried yet."""
+        return log.leaving(self._log.connection, now_ns)
+
     def _decided(self, connection: sqlite3.Connection, now_ns: int) -> list[tuple[str, SendOrder]]:
         """Write this turn down: requests, what came back, plans, what leaves."""
         self._requests(connection, now_ns)
@@ -336,7 +340,8 @@ class Watch:
 
         Return the engine's alerts that are new or moved.
         """
-        for name, probe in self._probes.items():
+        # A desk that is being stopped has programs that do not run.
+        for name, probe in () if desk.stopping else self._probes.items():
             if self._is_due(f"probe {name}", probe.every_s, now_ns):
                 self._find(f"probe {name}", partial(probe.look, desk, now_ns))
         rows: list[dict[str, object]] = []
@@ -346,6 +351,7 @@ class Watch:
             self._settings.read(connection, engine_id)
             beat = desk.heartbeat
             fresh = beat is not None and abs(now_ns - beat.heartbeat_ns) < FRESH_NS
+            fresh = fresh and not desk.stopping
             seen = StateSeen(
                 state=connection,
                 engine_id=engine_id,

@@ -93,6 +93,13 @@ class Told:
         self.rows.append(f"{what} | {kind} | {time.monotonic() - began_s:.0f} s")
         print(self.rows[-1])
 
+    def text_of(self, kind: str, seen: int) -> str:
+        """Return what the first message of a kind after the first `seen` says."""
+        bodies = self.hook.bodies()[seen:]
+        return next(
+            str(line["text"]) for body in bodies for line in body["lines"] if line["kind"] == kind
+        )
+
     def now(self) -> tuple[float, int]:
         return time.monotonic(), len(self.hook.got)
 
@@ -134,6 +141,13 @@ def test_each_failure_reaches_a_person_in_less_than_three_minutes(desk: Told) ->
             )
     desk.told("engine in a crash loop, from its last death", "engine_restarting", began, 0)
 
+    pid = desk.runs("engine")
+    began, seen = desk.now()
+    os.kill(pid, signal.SIGABRT)
+    desk.told("engine aborted by SIGABRT", "ended_without_stop", began, seen)
+    assert "terminated by SIGABRT" in desk.text_of("ended_without_stop", seen)
+
+    programs.until(lambda: desk.pid("engine") not in (0, pid), "it is back", 120.0)
     pid = desk.runs("engine")
     began, seen = desk.now()
     os.kill(pid, signal.SIGSTOP)
@@ -201,4 +215,21 @@ def test_a_lost_database_and_a_lost_supervisor_reach_a_person(desk: Told) -> Non
     began, seen = desk.now()
     os.kill(int((programs.home / "run" / "supervisord.pid").read_text()), signal.SIGKILL)
     desk.told("supervisord killed, without a state database", "desk_gone", began, seen)
+    print("\n" + "\n".join(desk.rows))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_stop_that_proves_nothing_reaches_a_person_before_the_watch_ends(desk: Told) -> None:
+    programs = desk.programs
+    starts = ("up", "--port", str(free_port()), "--demo-port", str(programs.port))
+    supervisor_of = programs.start(*starts)
+    desk.begins()
+    programs.until(programs.live, "orders rest", 120.0)
+    os.kill(desk.runs("demo"), signal.SIGSTOP)  # nobody answers what is open any more
+
+    began, seen = desk.now()
+    supervisor_of.terminate()
+    desk.told("desk stopped, its exchange silent", "stop_unproven", began, seen)
+    assert supervisor_of.wait(120) == 0
     print("\n" + "\n".join(desk.rows))

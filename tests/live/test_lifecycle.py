@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from engine import log
 from engine.clock import WallClock
 from engine.config import load
+from engine.domain.effects import RaiseAlert
 from engine.errors import StorageError
 from engine.live import lifecycle
 from engine.live.accounts import Accounts
@@ -127,9 +128,11 @@ def test_a_stop_ends_with_its_proof_or_where_waiting_proves_nothing(
     monkeypatch: pytest.MonkeyPatch, of_use: str
 ) -> None:
     monkeypatch.setattr(lifecycle, "STOP_S", None)  # it would wait for ever
+    alerts: list[RaiseAlert] = []
     engine: Any = SimpleNamespace(
         clock=WallClock(), log=log.get("engine"), proving=object(), needs_operator=False,
         runners={}, watchers=[], begin_proof=lambda *_, **__: None, enter=lambda *_: None,
+        receipt=None, alert=lambda alert, _: alerts.append(alert),
     )  # fmt: skip
 
     async def run() -> None:
@@ -147,6 +150,8 @@ def test_a_stop_ends_with_its_proof_or_where_waiting_proves_nothing(
         await stopping
 
     asyncio.run(run())
+    unproven = [] if of_use == "proven" else ["stop_unproven"]
+    assert [one.kind for one in alerts] == unproven, "open orders may be left: a person is told"
 
 
 def test_a_thread_that_dies_of_anything_ends_the_engine(

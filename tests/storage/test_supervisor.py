@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import socket
 import threading
 import time
@@ -99,3 +100,13 @@ def test_how_a_program_ended_last_is_in_supervisors_log(tmp_path: Path) -> None:
     assert supervisor.last_end(tmp_path, "demo", 0) == ""
     late_ns = log.stat().st_mtime_ns + 1
     assert supervisor.last_end(tmp_path, "engine", late_ns) == "", "another start's log"
+
+
+def test_programs_are_stopped_engine_first_and_the_watch_that_tells_of_it_last() -> None:
+    conf = configparser.RawConfigParser(inline_comment_prefixes=(" ;",))
+    conf.read(Path(__file__).parents[2] / "supervisord.conf")
+    named = [one for one in conf.sections() if one.startswith("program:")]
+    by_priority = sorted(named, key=lambda one: conf.getint(one, "priority"), reverse=True)
+    stopped = [one.removeprefix("program:") for one in by_priority]
+    stopped.remove(supervisor.BY_HAND)
+    assert (stopped[0], stopped[-1]) == ("engine", "watch"), "supervisor ends the highest first"

@@ -26,6 +26,7 @@ from engine.jobs import canary as canary_job
 from engine.jobs.kinds import backup
 from engine.jobs.report import report
 from engine.jobs.run import JobContext
+from engine.live import lifecycle
 from engine.live.engine import REFUSING_NS
 from engine.live.lifecycle import DiskWatch
 from storage.alerts import raise_alert
@@ -61,6 +62,13 @@ async def refusing(desk: LiveDesk) -> None:
     engine.second(now_ns + REFUSING_NS)
     desk.recorder.failure = None
     engine.second(now_ns + REFUSING_NS + 1)
+
+
+async def unproven_stop(desk: LiveDesk) -> None:
+    """Stop an engine that proves nothing in the time a stop may take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lifecycle, "STOP_S", 0.0)
+        await lifecycle._stop(desk.engine)
 
 
 async def disk_left(desk: LiveDesk, *, percent: int) -> None:
@@ -137,6 +145,7 @@ UNASKED = Finding("book", Grade.WARN, "no answer came within 10 s", asked=False)
 
 ACTS: dict[str, Act] = {
     "kill": partial(in_the_engine, killed),
+    "stop_unproven": partial(in_the_engine, unproven_stop),
     "storage": partial(in_the_engine, refusing),
     "storage_again": partial(in_the_engine, refusing),
     "disk": partial(in_the_engine, partial(disk_left, percent=15)),

@@ -7,13 +7,14 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
 from engine.clock import WallClock
+from engine.watch import desk as desk_module
 from engine.watch.desk import SECOND_NS, Desk, DeskPlace, Heartbeat, Trouble
 from engine.watch.probes import engine as engine_probe
 from engine.watch.probes import probes
@@ -27,9 +28,9 @@ from storage.database import transaction, writing
 from storage.live import EngineHeartbeat, put_engine
 from storage.phases import EnginePhase, put_phase
 from storage.schema import migrate
-from storage.supervisor import ProgramStatus
+from storage.supervisor import SHUTTING_DOWN, ProgramStatus, SupervisorFault
 from tests.fakes.supervisor import supervised
-from tests.watch.desks import NOON_NS, Receiver
+from tests.watch.desks import NOON_NS, Receiver, Watched
 
 ME = os.getpid()
 
@@ -366,3 +367,26 @@ def test_who_holds_the_write_lock_for_long_is_named(tmp_path: Path) -> None:
         assert f"process {holder.pid}" in trouble.text
         holder.communicate(b"\n")
     assert told(probe, desk, 60) == []
+
+
+def test_a_desk_that_is_being_stopped_has_no_trouble_of_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Down:
+        every_s = 1.0
+
+        def look(self, desk: Desk, now_ns: int) -> Iterator[Trouble]:
+            del desk, now_ns
+            yield Trouble(kind="dashboard_down", text="it has ended")
+
+    def shuts_down(*_: object, **__: object) -> None:
+        raise SupervisorFault(SHUTTING_DOWN, "SHUTDOWN_STATE")
+
+    monkeypatch.setattr(desk_module, "programs", shuts_down)
+    desk = Watched(tmp_path / "home", probes={"down": Down()})
+    desk.add_channel("phone")
+    desk.turn(30)
+    assert desk.sends.titles() == []
+    desk.raise_("stop_unproven", "orders may be open")
+    desk.turn(2)
+    assert desk.sends.titles() == ["[CRITICAL] A stop is not proven"], "the engine's last word"

@@ -120,6 +120,9 @@ _STOPS = (
     AlertKind("latch_file", "The latch could not be written", "Make room on the disk.", CRITICAL,
               STOPS, "risk"),
     AlertKind("state", "Nothing is placed", "Fix what the text names.", CRITICAL, STOPS, "risk"),
+    AlertKind("stop_unproven", "A stop is not proven",
+              "Look at the venue for open orders, or start the engine: it asks.", CRITICAL, STOPS,
+              "engine"),
     AlertKind("ended_without_stop", "The engine had crashed", "Look at its log for the reason.",
               WARNING, STOPS, "journal", sent=Sent.AT_ONCE),
 )  # fmt: skip

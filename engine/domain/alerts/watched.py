@@ -22,8 +22,8 @@ ROWS = (
     AlertKind("engine_not_started", "The engine did not start after a reboot",
               "Start the desk; read log/engine.log.", CRITICAL, PROGRAMS, "overview", PLACE),
     AlertKind("engine_stopped", "The engine was stopped",
-              "Nothing, if you stopped it; its open orders were cancelled first.", WARNING,
-              PROGRAMS, "overview", PLACE, Sent.AT_ONCE),
+              "Nothing, if you stopped it. What its stop has proved stands on the page Engine.",
+              WARNING, PROGRAMS, "engine", PLACE, Sent.AT_ONCE),
     AlertKind("desk_gone", "The desk's supervisor has ended",
               "Nothing restarts the programs now: start the desk again, and look at the venue for "
               "open orders.", CRITICAL, PROGRAMS, "overview", PLACE),
