@@ -8,6 +8,7 @@ watch found itself. A delivery is one message to one channel; it covers notices.
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -113,6 +114,10 @@ class DeliveryState(StrEnum):
 ENDS = (DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.DROPPED)
 
 
+REFUSED = "no such alert"
+"""The watch's answer to what acknowledges nothing."""
+
+
 class RequestKind(StrEnum):
     """What a person asks of the watch."""
 
@@ -120,6 +125,8 @@ class RequestKind(StrEnum):
     """Send a test through the channel `subject`."""
     ACK = "ack"
     """Acknowledge the notice `subject`."""
+    ACK_LINK = "ack_link"
+    """Acknowledge what a signed link names, if it is right: `subject` is the link's query."""
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
@@ -481,6 +488,18 @@ def ask(home: Path, kind: RequestKind, subject: str, who: str, now_ns: int) -> i
         if kind is RequestKind.ACK:  # seen at once, also where no watch runs
             acknowledge(connection, subject, who, now_ns)
     return int(cursor.lastrowid or 0)
+
+
+def links_waiting(connection: sqlite3.Connection) -> int:
+    """Return how many signed links wait for the watch to judge them."""
+    query = "SELECT count(*) FROM requests WHERE kind = ? AND done_ns IS NULL"
+    return int(connection.execute(query, (RequestKind.ACK_LINK,)).fetchone()[0])
+
+
+def alert_number(key: str) -> int | None:
+    """Return the engine's alert a notice's key is of; None = the watch found it itself."""
+    found = re.fullmatch(r"e([0-9]{1,18})-[0-9]+", key)
+    return int(found[1]) if found else None
 
 
 def requests(connection: sqlite3.Connection) -> list[WatchRequest]:

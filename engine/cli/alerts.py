@@ -22,7 +22,7 @@ from engine.cli.credentials import ask
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.alerts import described
-from engine.domain.commands import ApplySettings
+from engine.domain.commands import AckAlert, ApplySettings
 from engine.domain.commands.trading import FollowMarket
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.settings import AMOUNT_MAX
@@ -226,7 +226,13 @@ def _seen(args: argparse.Namespace, config: Config) -> int:
     if known is None:
         raise BadInput(f"there is no alert {short(args.key)}: `engine alerts list` shows the keys")
     watch.ask(config.home, RequestKind.ACK, args.key, who_types(), WallClock().now_ns())
-    say(args, {"done": args.key}, f"{args.key} is acknowledged")
+    said, number = f"{args.key} is acknowledged", watch.alert_number(args.key)
+    if number is not None and held(config.run_folder / "engine.lock"):
+        with writing(config.state_path) as connection:
+            leave_and_wait(config, connection, AckAlert(alert=number), APPLY_WAIT_S)
+    elif number is not None:
+        said += "; no engine runs: it stays among the unseen of the pages"
+    say(args, {"done": args.key}, said)
     return 0
 
 

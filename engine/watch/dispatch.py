@@ -22,7 +22,7 @@ from engine.domain.alerts.reports import REPORT
 from engine.errors import BadInput, StorageError
 from engine.watch.channels import channels
 from engine.watch.desk import EVENT, SECOND_NS, Trouble
-from engine.watch.messages import AlertMessage, compose, message_of_test
+from engine.watch.messages import AlertMessage, compose, key_of_link, message_of_test
 from engine.watch.rules import HOUR_NS, MINUTE_NS, AlertsRead, Route, quiet_until_ns, routes
 from engine.watch.send import Outcome, SendOrder
 from engine.watch.sender import GIVE_UP_NS, Sends, wait_ns
@@ -223,6 +223,12 @@ class Dispatch:
         if wanted and now_ns - self._key_ns >= PING_NS and self._sends.room():
             self._key_ns = now_ns
             self._sends.start(KEY, SendOrder(home=str(self._home)))
+
+    def key_of_link(self, query: str, alerts: AlertsRead, now_ns: int) -> str:
+        """Return the notice a signed link acknowledges; empty = none, or links are not wanted."""
+        if self._ack_key is None or not alerts.ack_links:
+            return ""
+        return key_of_link(query, self._ack_key, now_ns)
 
     def call(self, why_not: str, now_ns: int, *, now: bool = False) -> None:
         """Call the dead man's switch once a minute: all is well, or why it is not."""

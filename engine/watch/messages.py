@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import msgspec
 
@@ -231,6 +231,20 @@ def _html(line: NoticeLine) -> str:
 def ack_link(key: str, alerts: AlertsRead, secret: bytes, now_ns: int) -> str:
     """Return an address that acknowledges one notice until it ends; it opens nothing else."""
     until_s = (now_ns + alerts.ack_hours * HOUR_NS) // SECOND_NS
-    signed = hmac.new(secret, f"{key}\0{until_s}".encode(), hashlib.sha256).hexdigest()
+    signed = _signed(secret, key, str(until_s))
     asked = f"notice={quote(key, safe='')}&until={until_s}&signature={signed}"
     return f"{alerts.address.rstrip('/')}/acknowledge?{asked}"
+
+
+def key_of_link(query: str, secret: bytes, now_ns: int) -> str:
+    """Return the notice a link of ours acknowledges; empty = it is not ours, or has ended."""
+    given = dict(parse_qsl(query))
+    key, until = given.get("notice", ""), given.get("until", "")
+    if not (until.isascii() and until.isdecimal()):
+        return ""
+    right = hmac.compare_digest(_signed(secret, key, until), given.get("signature", ""))
+    return key if right and int(until) * SECOND_NS >= now_ns else ""
+
+
+def _signed(secret: bytes, key: str, until: str) -> str:
+    return hmac.new(secret, f"{key}\0{until}".encode(), hashlib.sha256).hexdigest()

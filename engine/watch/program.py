@@ -35,7 +35,7 @@ from engine.watch.send import SendOrder
 from engine.watch.sender import Sends
 from storage import watch as log
 from storage.database import file_id, must_be, primary_code, storage_errors, transaction
-from storage.watch import Reason, RequestKind, open_watch, prepare
+from storage.watch import REFUSED, Reason, RequestKind, open_watch, prepare
 
 Result = TypeVar("Result")
 RETRY_NS = 10 * 1_000_000_000
@@ -307,9 +307,12 @@ class Watch:
                     now_ns=now_ns,
                 )
                 log.answered(connection, asked.id, str(number), now_ns)
-            else:
-                known = log.acknowledge(connection, asked.subject, asked.who, now_ns)
-                log.answered(connection, asked.id, "seen" if known else "no such alert", now_ns)
+                continue
+            key = asked.subject
+            if asked.kind is RequestKind.ACK_LINK:
+                key = self._dispatch.key_of_link(key, self._settings.now, now_ns)
+            known = log.acknowledge(connection, key, asked.who, now_ns)
+            log.answered(connection, asked.id, f"seen {key}" if known else REFUSED, now_ns)
 
     def _say(self, connection: sqlite3.Connection, now_ns: int) -> None:
         beat = Beat(

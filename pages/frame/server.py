@@ -2,8 +2,9 @@
 
 Pages, WebSocket, app files and /panic need a signed-in browser. The gate is an ASGI middleware,
 because a check inside a page comes too late: Streamlit's files, its WebSocket and its health answer
-come before any script runs. Only `/health` is open, and only by HTTP; it says that the server
-lives. `/panic` is KILL without a script thread.
+come before any script runs. Open are `/health`, by HTTP alone: the server lives; and
+`/acknowledge`, where a signed link of a message acknowledges one alert. `/panic` is KILL without a
+script thread.
 
 Who comes, is refused or goes leaves an audit row. Of guesses only those that are looked at do:
 the lock-out holds them to some hundred a day; refused ones are counted in the next row.
@@ -45,6 +46,7 @@ from streamlit.config import get_option
 from engine.config import Config
 from engine.errors import StorageError
 from pages import found_pages
+from pages.frame import acknowledge
 from pages.frame.kill import kill
 from pages.frame.look import with_theme
 from pages.frame.session import AGE_S_MAX, COOKIE, end, sign, signed_in
@@ -145,6 +147,7 @@ def write(path: Path, state: Lockout) -> None:
 # -- The gate before everything: pages, WebSocket, app files and /panic need a signed-in browser ---
 
 OPEN_PATHS = frozenset({"/health"})
+"""Without a sign-in; `/acknowledge` answers who has a signed link of a message."""
 SOCKET_PATHS = frozenset({"/_stcore/stream"})
 _PLAIN_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*/?")
 """A path that everybody reads the same way: nothing to decode, to drop or to join."""
@@ -209,6 +212,8 @@ class SignInGate:
         path: str = request.scope["path"]
         if path in OPEN_PATHS:
             return None
+        if path == acknowledge.PATH:
+            return await _acknowledge(request)
         token = request.cookies.get(COOKIE)
         who = await run_in_threadpool(signed_in, config(), token)
         inside = who is not None
@@ -256,6 +261,16 @@ class SignInGate:
             secure=request.url.scheme == "https",
         )
         return answer
+
+
+async def _acknowledge(request: Request) -> Response:
+    if request.method != "POST":
+        return _answer(own_page(acknowledge.question(request.url.query)))
+    form = await _form(request)
+    if form is None:
+        return PlainTextResponse("the form is too large", 413)
+    body = await run_in_threadpool(acknowledge.acknowledged, config(), form.get("link", ""))
+    return _answer(own_page(body))
 
 
 def _asks_for_page(request: Request) -> bool:
@@ -475,7 +490,11 @@ def nobody_page() -> str:
 
 
 def sign_out_page() -> str:
-    return _PAGE.format(style=_STYLE, body=_SIGN_OUT)
+    return own_page(_SIGN_OUT)
+
+
+def own_page(body: str) -> str:
+    return _PAGE.format(style=_STYLE, body=body)
 
 
 # -- The server ends with its supervisor: an orphan would show a desk without an engine ------------
