@@ -24,7 +24,7 @@ import uvloop
 
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
-from engine.domain.effects import alarm, caution
+from engine.domain.effects import RaiseAlert, alarm, caution
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.settings import AccountSettings
 from engine.errors import BrokenInvariant, PitbossError, StorageError, os_sentence
@@ -372,8 +372,8 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
     shown = found.shown({key: runner.core.executor for key, runner in engine.runners.items()})
     engine.state.write_row(keep_found, now_ns, shown)
     live = sum(shown["orders_without_end"].values())
-    logs = engine.config.home / "log"
-    engine.state.write_row(_alert_unstopped, found, live, logs, now_ns)
+    logs, made = engine.config.home / "log", partial(unstopped, found=found, live=live)
+    engine.state.write_row(_alert_unstopped, made, logs, now_ns)
     engine.state.do(lambda c: cut(c, engine.engine_id, CUT, now_ns))
     engine.log.info("start.found", **shown)
     engine.enter(RECONCILING, f"{many(live, 'order')} without an end in the journal")
@@ -392,10 +392,14 @@ def begin(engine: Engine, found: Recovered, *, kill_only: bool) -> Streams:
 
 
 def _alert_unstopped(
-    connection: Connection, engine_id: str, found: Recovered, live: int, logs: Path, now_ns: int
+    connection: Connection,
+    engine_id: str,
+    made: Callable[..., RaiseAlert | None],
+    logs: Path,
+    now_ns: int,
 ) -> None:
     last = last_engine_status(connection, engine_id)
     ended = supervisor.last_end(logs, "engine", last[1]) if last else ""
-    alert = unstopped(last, found, live, ended)
+    alert = made(last, ended=ended)
     if alert is not None:
         raise_alert(connection, engine_id, alert, None, now_ns)

@@ -46,11 +46,11 @@ from streamlit.config import get_option
 from engine.config import Config
 from engine.errors import StorageError
 from pages import found_pages
-from pages.frame import acknowledge
 from pages.frame.kill import kill
 from pages.frame.look import with_theme
 from pages.frame.session import AGE_S_MAX, COOKIE, end, sign, signed_in
 from pages.kit.home import config, now_ns
+from pages.shared import acknowledge
 from storage.database import reading
 from storage.files import write_whole
 from storage.users import OPERATOR, User, check_password, find_user, note_entry

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from engine.config import Config
 from engine.domain.commands import AckAlert
-from pages.frame import acknowledge
 from pages.frame.server import SignIn, health
+from pages.shared import acknowledge
 from storage import watch
 from storage.commands import claim
 from storage.database import writing
@@ -108,7 +108,7 @@ def test_a_link_that_is_not_right_acknowledges_nothing(
 def test_links_that_no_watch_judges_are_few(
     client: TestClient, desk: Watched, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acknowledge, "WAIT_S", 0.0)
+    monkeypatch.setattr(acknowledge, "LOOKS", 1)
     query = link_of(desk).partition("?")[2]
     for _ in range(acknowledge.WAITING_MAX + 5):
         assert acknowledge.BUSY in client.post(acknowledge.PATH, data={"link": query}).text

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import time
-import uuid
 from contextlib import closing
 from html import escape
 
@@ -30,7 +29,8 @@ LINK = re.compile(r"notice=[\w.~%-]{1,600}&until=\d{1,12}&signature=[0-9a-f]{64}
 WAITING_MAX = 20
 """So many links may wait for the watch: whoever has none could leave more."""
 
-WAIT_S, LOOK_S = 5.0, 0.1
+LOOKS, LOOK_S = 50, 0.1
+"""How often the watch, which turns each second, is asked for its answer."""
 OVER = "This link has ended, or it is none of this desk's. Sign in to acknowledge the alert."
 BUSY = "No watch answers at this moment. Sign in to acknowledge the alert."
 
@@ -75,11 +75,12 @@ def _judged(given: Config, link: str) -> str | None:
         if watch.links_waiting(connection) >= WAITING_MAX:
             return None
         request = watch.ask(given.home, RequestKind.ACK_LINK, link, WHO, now_ns())
-        until_s = time.monotonic() + WAIT_S
-        while (answer := watch.answer_of(connection, request)) is None:
-            if time.monotonic() >= until_s:
-                return None
+        for _ in range(LOOKS):
+            if (answer := watch.answer_of(connection, request)) is not None:
+                break
             time.sleep(LOOK_S)
+        else:
+            return None
     return "" if answer == watch.REFUSED else answer.removeprefix("seen ")
 
 
@@ -91,7 +92,7 @@ def _noted(given: Config, key: str) -> str:
             leave(
                 connection,
                 engine_id=ENGINE_ID,
-                id=uuid.uuid4().hex,
+                id=f"link-{key}",  # pressed twice it is left once
                 command=AckAlert(alert=number),
                 who=WHO,
                 now_ns=now_ns(),
