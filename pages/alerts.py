@@ -16,7 +16,7 @@ from pages.kit.data import ask, engine_id
 from pages.kit.home import now_ns
 from pages.kit.names import spelled
 from pages.kit.tables import page_behind, turn
-from pages.shared import alert, alert_rules, alerts_leaving, price_alerts
+from pages.shared import alert, alert_rules, alerts_leaving, browser_alerts, price_alerts
 from storage import views
 
 PAGE = Page("Alerts", ":material/notifications:", "Guard", 1)
@@ -66,6 +66,7 @@ def main() -> None:
         wanted = st.text_input("Filter", placeholder="any text, then Enter", key="alerts_text")
     show_alerts(what, wanted.lower())
     alerts_leaving.show_watch()
+    browser_alerts.show_choices()
     alerts_leaving.show_channels()
     alert_rules.show_rules()
     price_alerts.show_prices()

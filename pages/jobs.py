@@ -377,11 +377,11 @@ def _send(kind: str, given: dict[str, object]) -> None:
 SCHEDULE_COLUMNS = columns_of(
     Col("name", "Entry"),
     Col("what", "Starts"),
-    Col("when", "When"),
+    Col("when", "When", ColKind.WORDS),
     Col("last_ns"),
+    Col("next_ns"),
     Col("took"),
     Col("words", "Result", ColKind.LONG),
-    Col("next_ns"),
     Col("problem", "Status"),
 )
 SLOT = "schedule"

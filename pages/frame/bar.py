@@ -21,6 +21,7 @@ from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
 from pages.kit.panels import StatusCell
 from pages.kit.words import NOTHING, SECOND_NS, age, count, micro, moment, percent, utc
+from pages.shared import browser_alerts
 from storage import watch
 from storage.latch import Latch, read_latch
 from storage.live_accounts import VenueHeartbeat
@@ -385,7 +386,8 @@ def _seen(now: int) -> tuple[str, FrameSnapshot, bool, str]:
     shown = cells(seen, read_latch(config().kill_path), mode_shown(modes_of(seen)), now)
     if broken:
         shown[0] = _unreadable(broken)
-    above = "" if kill.armed(now) else toasts(seen.unseen.newest, now)
+    above = browser_alerts.marks(seen.unseen.newest)
+    above += "" if kill.armed(now) else toasts(seen.unseen.newest, now)
     return html(shown, now, alive=alive) + above, seen, alive, broken
 
 

@@ -40,6 +40,7 @@ padding:.45rem 0 .4rem}
 .pb-demo b{background:#4b5b6d;color:#fff}
 .pb-off .pb-cell:not(.pb-bad){opacity:.55}
 .stMainBlockContainer h1,.stMainBlockContainer h2,.stMainBlockContainer h3{margin:0}
+.pb-browser{font-size:.85rem}.pb-browser label{margin:0 .4rem;white-space:nowrap}
 .pb-source{margin:0;color:var(--pb-dim);font-size:.85rem}
 .pb-tiles{display:grid;grid-template-columns:repeat(var(--row),minmax(0,1fr));gap:.6rem}
 .pb-tile{min-width:0;display:flex;flex-direction:column;gap:.15rem;padding:.55rem .7rem;

@@ -12,6 +12,7 @@ from pages.frame import bar, kill, look, server
 from pages.frame.session import COOKIE, signed_in
 from pages.kit import guard, links, words
 from pages.kit.home import config
+from pages.shared import browser_alerts
 from storage.database import prepare_kinds
 
 _REVIVE = """
@@ -184,6 +185,7 @@ def main() -> None:
         st.html(f'<p class="pb-source">Signed in as {who} · <a href="/sign-out">sign out</a></p>')
         kill.start_watchdog()
         _revive_tabs()
+        browser_alerts.listen()
         links.start()
     bar.show()
     guard.part("This page")(page.run)()

@@ -29,6 +29,8 @@ class ColKind(StrEnum):
     TEXT = "text"
     LONG = "long"
     """A text in a wide column."""
+    WORDS = "words"
+    """A text of some words, in a column that shows them whole."""
     ID = "id"
     MARKET = "market"
     TIME = "time"
@@ -83,7 +85,7 @@ TEN_THOUSANDTH = Decimal("0.0001")
 MILLIONTH = Decimal("0.000001")
 TENTH_OF_A_CENT = Decimal("0.001")
 MONEY = ("money", "fee", "gain")
-_WIDTHS: dict[str, Any] = {"id": "medium", "market": "medium", "long": "large"}
+_WIDTHS: dict[str, Any] = {"words": "medium", "id": "medium", "market": "medium", "long": "large"}
 GREEN = ("#1a7f37", "#3fb950")
 RED = ("#b42318", "#ff7b72")
 
