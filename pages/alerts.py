@@ -69,5 +69,6 @@ def main() -> None:
     browser_alerts.show_choices()
     alerts_leaving.show_channels()
     alert_rules.show_rules()
+    alert_rules.show_thresholds()
     price_alerts.show_prices()
     alerts_leaving.show_sent()

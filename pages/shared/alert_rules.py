@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from engine.domain.alerts import ALERT_KINDS, SEVERITIES, AlertGroup, described
-from engine.domain.settings import AlertRule
-from pages.kit import drafts, guard, panels
+from engine.domain.settings import AlertRule, AlertThresholds
+from pages.kit import drafts, forms, guard, panels
 from pages.kit.home import config
 from pages.kit.markdown import literal
 from pages.kit.panels import panel
@@ -14,6 +14,8 @@ from storage.channels import read_channels
 
 SLOT = "alert_rules"
 EVERY = "*"
+MESSAGES = ("zone", "address", "ack_links", "ack_hours")
+"""Settings of every message."""
 
 
 def _channels(also: tuple[str, ...]) -> list[str]:
@@ -61,6 +63,23 @@ def in_words(rule: AlertRule) -> str:
         further = f", then {', '.join(rule.escalate_to)}" if rule.escalate_to else ""
         words.append(f"escalates after {rule.escalate_min} min{further}")
     return " · ".join([*words, *([] if rule.on else ["OFF"])])
+
+
+@guard.part("The thresholds")
+def show_thresholds() -> None:
+    """Draw from where on a condition is an alert, and what every message goes by."""
+    alerts = drafts.newest().document.alerts
+    with panel("Thresholds, time zone and links", "fold_thresholds", opened=False) as opened:
+        if not opened:
+            return
+        with st.form("alert_thresholds", border=True):
+            names = tuple(AlertThresholds.model_fields)
+            thresholds = forms.form(forms.of_now(alerts.thresholds, names), "threshold")
+            diff = forms.form(forms.of_now(alerts, MESSAGES), "messages")
+            keep = st.form_submit_button("Save these", type="primary")
+        diff |= {"thresholds": thresholds} if thresholds else {}
+        if keep and diff:
+            drafts.keep_at_once(SLOT, {"alerts": diff})
 
 
 def _form(name: str, rule: AlertRule, *, new: bool) -> None:

@@ -29,7 +29,13 @@ from tests.pages.test_asking import M1, desk, left, press
 __all__ = ["desk"]
 
 Opened = Callable[..., AppTest]
-FOLDS = {"fold_rules": True, "fold_channels": True, "fold_prices": True, "fold_sent": True}
+FOLDS = {
+    "fold_rules": True,
+    "fold_channels": True,
+    "fold_prices": True,
+    "fold_sent": True,
+    "fold_thresholds": True,
+}
 SECRET = "https://example.org/hook/t0ps3cret"
 
 
@@ -134,6 +140,20 @@ def test_a_rule_is_changed_and_one_that_is_not_valid_is_refused(
     press(page, "Save this rule")
     assert "Not saved" in texts(page)
     assert alerts_of(config).rules["warning"].quiet == "22:00-07:00"
+
+
+def test_thresholds_and_what_messages_go_by_are_changed(opened: Opened, config: Config) -> None:
+    page = opened("alerts", state=FOLDS)
+    before = alerts_of(config)
+    page.number_input(key="threshold_large_fill").set_value(250.0)
+    page.text_input(key="messages_zone").set_value("Europe/Berlin")
+    page.checkbox(key="messages_ack_links").set_value(True)
+    press(page, "Save these")
+    assert not page.exception
+    now = alerts_of(config)
+    assert (now.thresholds.large_fill, now.zone, now.ack_links) == (250.0, "Europe/Berlin", True)
+    assert now.thresholds.balance_low == before.thresholds.balance_low
+    assert now.rules == before.rules
 
 
 def test_a_rule_is_added_and_removed(opened: Opened, config: Config) -> None:
