@@ -24,7 +24,7 @@ _LISTENS = """
 (() => {
   if (window.pbNotifies) { return; }
   window.pbNotifies = true;
-  const DESKTOP = "__DESKTOP__", SOUND = "__SOUND__", TOLD = "pbNotifyTold", AGAIN_MS = 60000;
+  const DESKTOP = "__DESKTOP__", SOUND = "__SOUND__", KNOWN = "pbNotifyKnown", AGAIN_MS = 60000;
   const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
   const keep = (name, text) => { try { localStorage.setItem(name, text); } catch { /* full */ } };
   const on = (name) => kept(name) === "1";
@@ -46,20 +46,20 @@ _LISTENS = """
     const shown = new Notification(title, { body: text, tag: tag });
     shown.onclick = () => { window.focus(); location.assign("/alerts"); };
   };
-  // What stands when a page is opened is no news; after that, what is later than what was told.
+  // What stands when a page is opened is no news; after that, what is later than what is known.
   let first = true;
   const look = () => {
     const found = [...document.querySelectorAll(".pb-newest")];
     if (!document.querySelector(".pb-tick")) { return; }
-    let told = {};
-    try { told = JSON.parse(kept(TOLD)) || {}; } catch { /* it begins anew */ }
+    let known = {};
+    try { known = JSON.parse(kept(KNOWN)) || {}; } catch { /* it begins anew */ }
     const fresh = found.filter((one) => {
-      const at = Number(one.dataset.at), last = told[one.dataset.kind];
+      const at = Number(one.dataset.at), last = known[one.dataset.kind];
       return last === undefined ? true : at > last + AGAIN_MS;
     });
     if (!fresh.length && !first) { return; }
-    for (const one of fresh) { told[one.dataset.kind] = Number(one.dataset.at); }
-    keep(TOLD, JSON.stringify(told));
+    for (const one of fresh) { known[one.dataset.kind] = Number(one.dataset.at); }
+    keep(KNOWN, JSON.stringify(known));
     if (first) { first = false; return; }
     if (on(DESKTOP) && allowed()) {
       for (const one of fresh) { show(one.dataset.title, one.dataset.text, one.dataset.kind); }
