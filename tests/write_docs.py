@@ -18,6 +18,7 @@ from engine.__main__ import EXIT_CODES, commands
 from engine.plugins import installed
 from engine.risk.gate import MEANINGS
 from engine.runtime.venue_plugin import url_key
+from engine.strategies.registry import STRATEGIES
 from engine.venues.registry import plugins
 from pages import found_pages
 from pages.kit.words import NOTHING
@@ -83,10 +84,20 @@ def _pages() -> Rows:
     return made
 
 
+def _strategies() -> Rows:
+    """Return what each strategy of the product does, by name."""
+    return {
+        f"`{name}`": (kind.__doc__ or "").partition("\n")[0]
+        for name, kind in sorted(STRATEGIES.items())
+        if kind.__module__.startswith("engine.")
+    }
+
+
 TABLES: dict[tuple[str, str, str], Callable[[], Rows]] = {
     ("README.md", "Pages", "page"): _pages,
     ("README.md", "Commands", "command"): _commands,
     ("README.md", "Commands", "code"): lambda: {str(k): v for k, v in EXIT_CODES.items()},
+    ("docs/extend/strategy.md", "Strategies there are", "strategy"): _strategies,
     ("docs/life_of_an_order.md", "Denial reasons", "reason"): lambda: {
         f"`{reason}`": meaning for reason, meaning in MEANINGS.items()
     },

@@ -319,9 +319,17 @@ class Trial:
             "confidence": chance.random(),
             "expires_in_s": chance.choice((1.0, 60.0, 3_600.0)),
         }
+        trade: dict[str, float | str] = {
+            "instrument": BINARY.id,
+            "leg": chance.choice(("yes", "no")),
+            "side": chance.choice(("buy", "buy", "sell")),
+            "price": chance.uniform(0.1, 0.9),
+            "size": chance.uniform(1.0, 500.0),
+            "number": f"{chance.random()}",
+        }
         return observed(
             key,
-            chance.choice((chance.gauss(0.0, 1.0), side, fields, fields)),
+            chance.choice((chance.gauss(0.0, 1.0), side, fields, fields, trade)),
             at_ns=now_ns - chance.randrange(S),
             trust=chance.random(),
             source="trial",

@@ -32,6 +32,7 @@ from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential, Keys
 from engine.runtime.recording import Source
 from engine.runtime.services import HEARTBEAT, USER_FEED, ClosingVenue, Services, Stream
+from engine.runtime.wallets import WalletTape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +275,8 @@ class VenuePlugin:
     """Opens the listing of all its markets, inside a running loop; None = it lists none."""
     canary: Callable[[VenueSetup], Awaitable[list[Finding]]] | None = None
     """Compares the venue with what its adapter was proven with, by public questions."""
+    wallets: Callable[[VenueSetup], WalletTape] | None = None
+    """Opens the public trades of wallets, inside a running loop; None = none are public."""
     currency: str = ""
     urls: Mapping[str, Address] = field(default_factory=dict)
     """Address by name; `PITBOSS_<ID>_<NAME>_URL` of the configuration wins."""

@@ -1,4 +1,4 @@
-"""Outside information for the bots: received by file, webhook or command, handed to who wants it.
+"""Outside information for the bots: by file, webhook, command or of a wallet, to who wants it.
 
 Each account receives the keys its bots declare, every recording all. A bot that declares a key
 later is given the last of it. Where a recording is played nothing is received: its own stand in it.
@@ -15,10 +15,15 @@ from engine.clock import TapeClock
 from engine.domain.commands.signals import Observe
 from engine.domain.instruments import AccountId
 from engine.domain.observed_events import Observed, observed
-from engine.errors import BadInput, os_sentence
+from engine.domain.wallets import KEY_BEGINS, WALLET, WalletTrade
+from engine.errors import BadInput, NotSent, OutcomeUnknown, Throttled, os_sentence
+from engine.gateway.lanes import TokenBucket
 from engine.live.commands.registry import Answer, Done, Refused, command, part
 from engine.live.engine import Engine
 from engine.runtime.observations import ObservedFile, Webhook, parse_observed, webhook_token
+from engine.runtime.wallets import WalletPlace, WalletTape, look, read_places
+from engine.venues.registry import plugins
+from storage.files import write_whole
 from storage.phases import RUNNING
 
 FILE_LOOK_S = 0.2
@@ -145,3 +150,124 @@ class ObservedDoors:
         bots = self.receive(event)
         heard = f"handed to {', '.join(bots)}" if bots else NO_BOT
         return Done(f"{event.key} was received: {heard}")
+
+
+# -- The public trades of the wallets that bots follow: asked of their venues, handed on once each -
+# A bot names a wallet by the key `wallet:VENUE/ADDRESS`. How far each was read is kept in the home
+# before a trade is handed on.
+
+WALLET_LOOK_S = 5.0
+RATE_PER_S, BURST = 2, 10
+"""Questions a second for all wallets; the index takes 20 of this kind (trading API, §3.3)."""
+WATCH_NS = 1_000_000_000
+PLACES = "wallets.json"
+
+
+class MeteredTape:
+    """A venue's list that is asked no faster than a bucket lets it."""
+
+    def __init__(self, tape: WalletTape, bucket: TokenBucket, engine: Engine) -> None:
+        self._tape, self._bucket, self._engine = tape, bucket, engine
+
+    async def trades(self, address: str, cursor: str) -> tuple[list[WalletTrade], str]:
+        """Return a page, as soon as there is room for a question; see `WalletTape`."""
+        clock = self._engine.clock
+        while not self._bucket.take(1, now_ns := clock.now_ns()):  # noqa: ASYNC110
+            await asyncio.sleep((self._bucket.ready_ns() - now_ns) / 1e9)
+        return await self._tape.trades(address, cursor)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._tape.close()
+
+
+@part
+class WalletFeeds:
+    """Follows the wallets that bots name. On the loop's thread alone."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._wanted: list[str] = []
+        self._begun = False
+        self._watch_ns = 0
+        self._places: dict[str, WalletPlace] = {}
+        self._tapes: dict[str, MeteredTape] = {}
+        self._bucket = TokenBucket(rate_per_s=RATE_PER_S, burst=BURST)
+        self._notes = engine.notes(ALERT)
+        engine.watchers.append(self.watch)
+
+    def watch(self, now_ns: int) -> None:
+        """Learn which wallets are named; begin to follow with the first. Not in a recording."""
+        engine = self._engine
+        if now_ns < self._watch_ns or engine.phase != RUNNING or type(engine.clock) is TapeClock:
+            return
+        self._watch_ns = now_ns + WATCH_NS
+        keys = {key for one in engine.bot_runners.values() for key in one.bot.observes}
+        named = (key.removeprefix(KEY_BEGINS) for key in keys if key.startswith(KEY_BEGINS))
+        self._wanted = sorted(one for one in named if WALLET.fullmatch(one))
+        if self._wanted and not self._begun:
+            self._begun = True
+            engine.spawn(self._follow)
+
+    async def _follow(self) -> None:
+        await asyncio.to_thread(self._read)
+        try:
+            while True:
+                for wallet in self._wanted:
+                    await self._look(wallet)
+                await asyncio.sleep(WALLET_LOOK_S)
+        finally:
+            for tape in self._tapes.values():
+                await tape.close()
+
+    async def _look(self, wallet: str) -> None:
+        """Look once at what a wallet traded; hand on what is new."""
+        venue, _, address = wallet.partition("/")
+        place = self._places.setdefault(wallet, WalletPlace())
+        try:
+            listed, more = await look(self._tape(venue), address, place)
+        except (NotSent, OutcomeUnknown, Throttled, BadInput) as error:
+            self._notes.add(f"the trades of {wallet} cannot be read: {error}")
+            return
+        fresh = place.take(listed)
+        if more:
+            self._notes.add(f"{wallet} traded more than can be read in one look: some is left out")
+        if fresh and not await asyncio.to_thread(self._write):
+            return
+        doors, engine = self._engine.part(ObservedDoors), self._engine
+        for one in fresh:
+            doors.receive(one.observed(wallet, engine.said_ns()))
+
+    def _tape(self, venue: str) -> MeteredTape:
+        """Return where a venue lists trades. Raises BadInput where it does not."""
+        if venue not in self._tapes:
+            plugin = plugins().get(venue)
+            if plugin is None or plugin.wallets is None:
+                raise BadInput(f"{venue!r} lists no trades of wallets")
+            tape = plugin.wallets(plugin.setup(self._engine.config))
+            self._tapes[venue] = MeteredTape(tape, self._bucket, self._engine)
+        return self._tapes[venue]
+
+    # -- how far each was read, on a thread of its own ---------------------------------------------
+
+    def _read(self) -> None:
+        path = self._engine.config.observed_folder / PLACES
+        try:
+            self._places = read_places(path.read_bytes())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._notes.add(f"{path} cannot be read: {os_sentence(error)}")
+        except BadInput as error:
+            self._notes.add(f"{path}: {error}; it begins with what is traded from now on")
+
+    def _write(self) -> bool:
+        """Keep how far each was read; False = it cannot be, and nothing is handed on."""
+        folder = self._engine.config.observed_folder
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            write_whole(folder / PLACES, msgspec.json.encode(self._places))
+        except OSError as error:
+            self._notes.add(f"{folder / PLACES} cannot be written: {os_sentence(error)}")
+            return False
+        return True

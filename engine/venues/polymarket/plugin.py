@@ -22,6 +22,7 @@ from engine.runtime.venue_plugin import (
     VenuePlugin,
     VenueSetup,
 )
+from engine.runtime.wallets import WalletTape
 
 # ruff: noqa: PLC0415 what trades is loaded by the account that needs it
 
@@ -39,6 +40,12 @@ def _listing(setup: VenueSetup) -> VenueListing:
     from engine.venues.polymarket.market.rest import GammaListing
 
     return GammaListing(setup.urls)
+
+
+def _wallets(setup: VenueSetup) -> WalletTape:
+    from engine.venues.polymarket.market.wallets import PolymarketWallets
+
+    return PolymarketWallets(setup.urls)
 
 
 async def _canary(setup: VenueSetup) -> list[Finding]:
@@ -133,6 +140,7 @@ PLUGIN = VenuePlugin(
     market=_market,
     listing=_listing,
     canary=_canary,
+    wallets=_wallets,
     urls={
         "clob": Address("https://clob.polymarket.com", "Polymarket's CLOB over HTTP"),
         "gamma": Address("https://gamma-api.polymarket.com", "Polymarket's market listing"),

@@ -50,6 +50,7 @@ class PublicRest:
 
     def __init__(self, urls: Mapping[str, str], counts: FeedCounts) -> None:
         self._clob, self._gamma = urls["clob"], urls["gamma"]
+        self._data = urls["data"]
         self._counts = counts
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(TIMEOUT_S, connect=CONNECT_S),
@@ -118,6 +119,20 @@ class PublicRest:
         if not isinstance(rows, list):
             raise OutcomeUnknown("Gamma answered a page without markets")
         following = body.get("next_cursor") if isinstance(body, dict) else None
+        return rows, str(following or "")
+
+    async def wallet_trades(self, address: str, cursor: str) -> tuple[list[object], str]:
+        """Return a page of a wallet's public trades, newest first, and where the next begins.
+
+        Empty = it was the last. Raises BadInput for what is no wallet, and what `books` does.
+        """
+        query = {"user": address, "limit": PAGE, **({"cursor": cursor} if cursor else {})}
+        body = _json(await self._ask("GET", f"{self._data}/v2/trades", params=query))
+        rows = body.get("data") if isinstance(body, dict) else None
+        pages = body.get("pagination") if isinstance(body, dict) else None
+        if not isinstance(rows, list) or not isinstance(pages, dict):
+            raise OutcomeUnknown("the index answered a page without trades")
+        following = pages.get("next_cursor") if pages.get("has_more") else None
         return rows, str(following or "")
 
     async def _ask(self, method: str, url: str, **what: Any) -> bytes:
