@@ -8,11 +8,10 @@ Changes: nothing.
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from engine.domain.catalog import IndicatorEntry
+from engine.domain.plain import PlainDict
 from pages import Page
 from pages.kit import guard, panels
 from pages.kit.data import ask, engine_id
@@ -91,7 +90,7 @@ def show_one(name: str, entry: IndicatorEntry, known: dict[str, IndicatorEntry])
         panels.note("It compares two markets: one file of bars has one. A bot's rule may read it.")
         return
     st.markdown("**Compute it over past bars**")
-    part: dict[str, Any] = {"of": "indicator", "name": name}
+    part: PlainDict = {"of": "indicator", "name": name}
     with st.container(border=True):
         asked = rule_editor.settings_asked(part, known, f"indicator_{name}")
     if said := MADE.get(entry.feed):

@@ -15,13 +15,13 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from engine.domain.commands import CancelJob, RunJob, SyncMarkets
 from engine.domain.commands.rounds import RunRound
 from engine.domain.jobs import JOB_KINDS, arguments_of
+from engine.domain.plain import PlainDict
 from engine.domain.settings import ScheduleEntry
 from engine.errors import BadInput
 from pages import Page
@@ -252,7 +252,7 @@ def _bar(row: TableRow) -> None:
     )
 
 
-def listed(row: TableRow) -> dict[str, Any]:
+def listed(row: TableRow) -> PlainDict:
     ended, done = row["state"] in JOB_ENDS, row["state"] == JobState.DONE
     until = row["finished_ns"] if ended else now_ns()
     share = f"{100 * row['done'] / row['total']:.0f} %" if row["total"] else NOTHING

@@ -8,7 +8,6 @@ Changes: fetch the list; watch lists; filters.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import streamlit as st
 
@@ -16,6 +15,7 @@ from engine.domain.commands import RunJob
 from engine.domain.instruments import Kind
 from engine.domain.jobs.markets import MarketsJob
 from engine.domain.listings import KINDS, ListingState
+from engine.domain.plain import PlainDict
 from engine.domain.settings import MarketFilter, SettingsDocument, SortedBy
 from pages import Page
 from pages.kit import commands, drafts, guard, panels
@@ -67,7 +67,7 @@ REFRESH_S = 5.0
 SLOT = "fetch_markets"
 
 
-def shown(row: Row) -> dict[str, Any]:
+def shown(row: Row) -> PlainDict:
     """Return a market as a row of the table; no rewards are nothing."""
     bid, ask_ = row["bid"], row["ask"]
     return {

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import streamlit as st
 
 from engine.domain.commands import RunJob, StartRecording, StopRecording
 from engine.domain.instruments import InstrumentId
 from engine.domain.jobs import arguments_of
+from engine.domain.plain import PlainDict
 from engine.domain.telemetry import FeedStatus
 from engine.errors import BadInput
 from pages import Page
@@ -56,7 +56,7 @@ REFRESH_S = 2.0
 SLOT = "recording"
 
 
-def listed(row: TableRow) -> dict[str, Any]:
+def listed(row: TableRow) -> PlainDict:
     names = [market(one) for one in json.loads(row["instruments"])]
     first, last = row["first_ns"], row["last_ns"]
     return {

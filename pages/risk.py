@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
 import streamlit as st
 
 from engine.domain.commands import ReleaseLatch
 from engine.domain.decisions import Unit
 from engine.domain.limits import LIMITS, LimitGroup, LimitRow
+from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings, Limit, RiskLimits
 from pages import Page
 from pages.kit import commands, drafts, guard, panels
@@ -243,7 +243,7 @@ def seconds(value: float) -> str:
 
 def form(account: str, limits: RiskLimits) -> Mapping[str, object] | None:
     """Draw the form; gives the limits as a merge patch when it is sent, else None."""
-    patch: dict[str, Any] = {}
+    patch: PlainDict = {}
     with st.form(f"limits_{account}", border=False):
         st.caption("% is of equity at 00:00 UTC. Nothing changes until the diff is saved.")
         for group in LimitGroup:

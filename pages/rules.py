@@ -8,12 +8,12 @@ Changes: edits, tries, saves, removes.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 import streamlit as st
 
 from engine.domain.catalog import IndicatorEntry
+from engine.domain.plain import PlainDict
 from engine.domain.rules import RuleDocument, read_rule, rule_json
 from engine.domain.rules.templates import TEMPLATES
 from engine.domain.rules.words import condition_words, rule_words
@@ -63,7 +63,7 @@ VERSIONS = columns_of(
 DRAFT, TURN = "rule_draft", "rule_turn"
 
 
-def start(document: dict[str, Any]) -> None:
+def start(document: PlainDict) -> None:
     """Begin to edit a document: its widgets are new ones."""
     st.session_state[DRAFT] = document
     st.session_state[TURN] = st.session_state.get(TURN, 0) + 1

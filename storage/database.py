@@ -28,9 +28,10 @@ from msgspec.inspect import (
     type_info,
 )
 
+from engine.domain.plain import PlainDict, PlainView
 from engine.errors import BadInput, BrokenInvariant, JournalCorrupt, StorageError
 
-SqlValues = Sequence[Any] | Mapping[str, Any]
+SqlValues = Sequence[Any] | PlainView
 
 BUSY_MS = 5_000
 """How long a statement waits for another process's lock before it is refused."""
@@ -249,7 +250,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         raise
 
 
-def dicts(connection: sqlite3.Connection, sql: str, values: SqlValues = ()) -> list[dict[str, Any]]:
+def dicts(connection: sqlite3.Connection, sql: str, values: SqlValues = ()) -> list[PlainDict]:
     """Return a query's rows by the names of its columns."""
     cursor = connection.execute(sql, values)
     names = [column[0] for column in cursor.description]

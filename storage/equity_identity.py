@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from sqlite3 import Connection
-from typing import Any
 
 import msgspec
 
 from engine.domain.assets import DECIMALS_MAX
 from engine.domain.instruments import Leg, Mode
 from engine.domain.money import MICRO, money_text, written
+from engine.domain.plain import PlainDict
 from engine.domain.products.binary import mirrored, pays_micro
 from storage.database import halves, insert, upsert, whole
 
@@ -245,7 +245,7 @@ def put_check(connection: Connection, engine_id: str, check: EquityCheck) -> Non
         "inventory_micro",
         "equity_micro",
     )
-    figures: dict[str, Any] = {name: getattr(ledger, name) for name in shown} | {
+    figures: PlainDict = {name: getattr(ledger, name) for name in shown} | {
         "engine_id": engine_id,
         "journal_cash_micro": journal.cash_micro,
         "journal_inventory_micro": journal.inventory_micro,

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
 
 import sqlite_utils
 
 from engine.domain.instruments import Mode
 from engine.domain.jobs import Exported, ExportFormat
 from engine.domain.money import MICRO_DECIMALS
+from engine.domain.plain import PlainDict
 from storage.database import connect_reader, storage_errors
 from storage.views import LISTED, shown
 from storage.views.bets import NET
@@ -139,10 +140,10 @@ def _rows(
     )
 
 
-def _readable(row: dict[str, Any], one: _Rows) -> dict[str, Any]:
+def _readable(row: PlainDict, one: _Rows) -> PlainDict:
     """Return a row with decimals, the whole numbers beside them, and times as text and in ns."""
     price, size = (row.pop(name, None) for name in UNITS)
-    made: dict[str, Any] = {}
+    made: PlainDict = {}
     for name, value in row.items():
         if name.endswith("_micro"):
             made[name.removesuffix("_micro")] = _text(value, MICRO_DECIMALS)

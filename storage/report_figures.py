@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from sqlite3 import Connection
-from typing import Any
 
 from engine.domain.alerts import described
 from engine.domain.jobs.report import ReportPeriod
 from engine.domain.limits import LIMITS
+from engine.domain.plain import PlainDict
 from engine.domain.setting_places import place_of
 from engine.domain.words import many
 from engine.errors import BadInput
@@ -207,11 +207,11 @@ class Figures:
         )
         return tuple(found) if self._accounts else ("No account traded yet.", *found)
 
-    def _within(self, sql: str) -> list[dict[str, Any]]:
+    def _within(self, sql: str) -> list[PlainDict]:
         span = self._span
         return dicts(self._connection, sql, (self._engine_id, span.since_ns, span.until_ns))
 
-    def _owners(self) -> Iterator[dict[str, Any]]:
+    def _owners(self) -> Iterator[PlainDict]:
         """Give what each owner made in the span: the last point in it less the last before it."""
         ends = (self._span.since_ns, self._span.until_ns)
         for one in dicts(self._connection, _OWNERS, (self._engine_id,)):
@@ -501,7 +501,7 @@ class Figures:
             note=more,
         )
 
-    def _changed(self, row: dict[str, Any]) -> Sequence[tuple[str, str, str]]:
+    def _changed(self, row: PlainDict) -> Sequence[tuple[str, str, str]]:
         try:
             base, after = (
                 settings.read(self._connection, self._engine_id, version)

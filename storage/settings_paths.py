@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from engine.domain.plain import PlainDict, PlainView
 from engine.errors import BadRequest
 
 KNOWN_MAX = 12
@@ -18,7 +19,7 @@ NAMED = ("accounts", "bots")
 """Parts of a document whose entries repeat their own name in a field `name`."""
 
 
-def value_at(document: Mapping[str, Any], path: str) -> Any:
+def value_at(document: PlainView, path: str) -> Any:
     """Return the value at a path; the empty path is the whole. Raises BadRequest: what is known.
 
     >>> value_at({"bots": {"maker.1": {"capital": 5.0}}}, "bots.maker.1.capital")
@@ -34,7 +35,7 @@ def value_at(document: Mapping[str, Any], path: str) -> Any:
     return found
 
 
-def with_value(document: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
+def with_value(document: PlainView, path: str, value: Any) -> PlainDict:
     """Return the document with the value at a path replaced whole; what leads there is made.
 
     A new account or bot is given its name. Raises BadRequest where a value stands in the way.
@@ -53,7 +54,7 @@ def with_value(document: Mapping[str, Any], path: str, value: Any) -> dict[str, 
     return _set(document, names, value, path)
 
 
-def without(document: Mapping[str, Any], path: str) -> dict[str, Any]:
+def without(document: PlainView, path: str) -> PlainDict:
     """Return the document without what stands at a path. Raises BadRequest where nothing does."""
     value_at(document, path)
     names = names_of(document, path)
@@ -83,7 +84,7 @@ def patch_between(now: Mapping[str, object], then: Mapping[str, object]) -> dict
     return patch
 
 
-def names_of(document: Mapping[str, Any], path: str) -> list[str]:
+def names_of(document: PlainView, path: str) -> list[str]:
     """Return the names of a path: known ones as they are, the rest cut at its dots."""
     names: list[str] = []
     found: Any = document

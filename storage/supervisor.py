@@ -19,6 +19,8 @@ from xml.parsers.expat import ExpatError
 
 import msgspec
 
+from engine.domain.plain import PlainView
+
 TIMEOUT_S = 1.0
 """What an answer may take that waits for no program."""
 
@@ -95,7 +97,7 @@ def program(path: Path, name: str, *, timeout_s: float = TIMEOUT_S) -> ProgramSt
     return _status(call(path, "getProcessInfo", name, timeout_s=timeout_s))
 
 
-def _status(row: Mapping[str, Any]) -> ProgramStatus:
+def _status(row: PlainView) -> ProgramStatus:
     return ProgramStatus(
         state=str(row["statename"]),
         pid=int(row["pid"]),

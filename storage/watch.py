@@ -14,10 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from engine.domain.plain import PlainDict
 from engine.errors import StorageError
 from storage.database import (
     connect_writer,
@@ -232,7 +232,7 @@ def reading_watch(home: Path) -> Iterator[sqlite3.Connection | None]:
 # -- Notices ---------------------------------------------------------------------------------------
 
 
-def notice_of(row: dict[str, Any]) -> Notice:
+def notice_of(row: PlainDict) -> Notice:
     return msgspec.convert({**row, "numbers": json.loads(row["numbers"])}, Notice, strict=False)
 
 
@@ -451,7 +451,7 @@ def leaving(connection: sqlite3.Connection, now_ns: int) -> int:
 
 def deliveries(
     connection: sqlite3.Connection, *, before: int | None = None, most: int = ROWS_MAX
-) -> list[dict[str, Any]]:
+) -> list[PlainDict]:
     """Return deliveries, the newest first, each with how many notices it covers."""
     return dicts(
         connection,

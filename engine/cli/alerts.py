@@ -12,7 +12,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import msgspec
 
@@ -25,6 +24,7 @@ from engine.domain.alerts import described
 from engine.domain.commands import AckAlert, ApplySettings
 from engine.domain.commands.trading import FollowMarket
 from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.plain import PlainDict
 from engine.domain.settings import AMOUNT_MAX
 from engine.errors import BadInput, ConfigError
 from engine.locks import held
@@ -240,7 +240,7 @@ def _seen(args: argparse.Namespace, config: Config) -> int:
 
 
 def _rule(args: argparse.Namespace, config: Config) -> int:
-    given: dict[str, Any] = {}
+    given: PlainDict = {}
     for field in args.fields:
         name, equals, text = field.partition("=")
         if not equals:

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from sqlite3 import Connection
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
@@ -28,6 +28,7 @@ from engine.domain.commands.trading import Flatten
 from engine.domain.commands.wallet import AdoptTokens, Merge, Split
 from engine.domain.instruments import Instrument
 from engine.domain.money import MICRO
+from engine.domain.plain import PlainDict
 from engine.errors import BadInput, NoEngine
 from engine.locks import held
 from storage.commands import ENDS, CommandState, LeftCommand, find, leave
@@ -171,7 +172,7 @@ def _waiting(connection: Connection, left: LeftCommand, wait_s: float) -> str:
 
 def _command(kind: str, fields: list[str], catalog: Catalog) -> msgspec.Struct:
     """Return the command a person typed. Raises BadInput naming the field."""
-    given: dict[str, Any] = {}
+    given: PlainDict = {}
     for field in fields:
         name, equals, value = field.partition("=")
         if not equals:

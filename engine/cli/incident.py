@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from engine.config import Config
+from engine.domain.plain import PlainDict
 from engine.lab.incident.moment import read_around, read_at
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 1 if found.compared.difference is not None else 0
 
 
-def describe(found: dict[str, Any]) -> str:
+def describe(found: PlainDict) -> str:
     accounts = ", ".join(f"{name} ({mode})" for name, mode in found["accounts"].items())
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found["kinds"].items()))
     rows = [

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 from decimal import Decimal
-from typing import Any
 
 from engine.cli.arguments import whole
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.listings import KINDS, ListingState
 from engine.domain.money import cents_text, written
+from engine.domain.plain import PlainDict
 from engine.domain.settings import MarketFilter
 from engine.errors import BadInput
 from engine.log import iso
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 0 if found else 1
 
 
-def _lines(row: dict[str, Any]) -> list[str]:
+def _lines(row: PlainDict) -> list[str]:
     said = written if row["category"] in KINDS else cents_text
     bid, ask = (
         "none" if row[side] is None else said(Decimal(f"{row[side]:.12g}"))
@@ -78,7 +78,7 @@ def _lines(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _age_text(known: dict[str, Any]) -> str:
+def _age_text(known: PlainDict) -> str:
     """Say how old a venue's list is."""
     done = known["finished_ns"]
     if done is None:

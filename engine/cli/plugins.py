@@ -12,11 +12,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from engine.__main__ import commands
 from engine.cli.arguments import say
 from engine.config import Config
+from engine.domain.plain import PlainDict
 from engine.errors import BadInput, StorageError, os_sentence
 from engine.plugins import (
     FOLDERS_KEY,
@@ -156,7 +156,7 @@ def row_of(plugin: Plugin, wrong: list[Problem]) -> dict[str, object]:
     }
 
 
-def _written(row: dict[str, Any]) -> str:
+def _written(row: PlainDict) -> str:
     version = f" {row['version']}" if row["version"] else ""
     off = "" if row["on"] else "  switched off"
     lines = [f"{row['name']}{version}  {row['hash']}{off}  {row['folder']}"]

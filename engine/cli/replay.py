@@ -8,11 +8,11 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from engine.cli.arguments import add_trading_arguments, options_of, whole
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.plain import PlainDict, PlainView
 from engine.domain.run_funding import funding_of
 from engine.errors import ConfigError
 from engine.lab.progress import ProgressLine
@@ -134,7 +134,7 @@ def _exit_code(summaries: list[dict[str, object]]) -> int:
     return PROBLEM if any(_problem(summary) for summary in summaries) else 0
 
 
-def _problem(summary: Mapping[str, Any]) -> bool:
+def _problem(summary: PlainView) -> bool:
     """Say whether the run found something that a person must look at.
 
     Frames that were repeated or came late are none up to `DISORDER_MAX`: a venue sends some after
@@ -168,7 +168,7 @@ class ReplayProgress:
         self._line.end()
 
 
-def describe_sets(summaries: list[dict[str, Any]]) -> str:
+def describe_sets(summaries: list[PlainDict]) -> str:
     rows = [
         f"{'set':20}  {'run':>5}  {'orders':>8}  {'fills':>6}  {'fees':>9}  {'PnL':>10}  digest",
         *(
@@ -183,7 +183,7 @@ def describe_sets(summaries: list[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
-def describe(summary: dict[str, Any]) -> str:
+def describe(summary: PlainDict) -> str:
     rows = [
         f"frames {summary['frames']:,}   events {summary['events']:,}   "
         f"markets {summary['markets']}   gaps {summary['gaps']}",
@@ -243,7 +243,7 @@ def _perpetual_rows(summary: Mapping[str, object]) -> list[str]:
     return [*brought, found.sentence, f"liquidations {summary['liquidations']}"]
 
 
-def _benchmark_rows(summary: Mapping[str, Any]) -> list[str]:
+def _benchmark_rows(summary: PlainView) -> list[str]:
     """Return what holding brought; nothing where the run is not over bars."""
     found = summary.get("benchmark")
     if not found:
@@ -257,7 +257,7 @@ def _benchmark_rows(summary: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _market_rows(markets: dict[str, Any]) -> list[str]:
+def _market_rows(markets: PlainDict) -> list[str]:
     ranked = sorted(markets.items(), key=lambda item: (-abs(item[1]["pnl"]), item[0]))
     rows = [
         f"  {name[:34]:34}  fills {market['fills']:4}  PnL {market['pnl']:+9.4f}  "
@@ -269,7 +269,7 @@ def _market_rows(markets: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _loss_rows(summary: dict[str, Any]) -> list[str]:
+def _loss_rows(summary: PlainDict) -> list[str]:
     """Return what fills brought to the outcome, by the manner they came about."""
     if not summary["losses"]:
         return ["PnL to the outcome: no fill is in a market whose outcome is known (--outcomes)"]
@@ -286,12 +286,12 @@ def _loss_rows(summary: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _interval(found: Mapping[str, Any]) -> str:
+def _interval(found: PlainView) -> str:
     low, high = found["low"], found["high"]
     return "" if low is None else f" [{low:+.2f}, {high:+.2f}]"
 
 
-def _anomalies(summary: dict[str, Any]) -> str:
+def _anomalies(summary: PlainDict) -> str:
     where = summary["anomaly_lines"]
     found = [
         f"{kind} {count:,} (first at {where[kind]})" if kind in where else f"{kind} {count:,}"

@@ -6,13 +6,13 @@ A note and its tags stand on the page Backtests, in comparisons and in exports, 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 import msgspec
 
 from engine.cli.arguments import WHOLE_MAX, say, who_types, whole
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.plain import PlainDict
 from engine.log import iso
 from storage.database import reading, writing
 from storage.run_notes import NOTHING_LEFT, notes_of, put_note
@@ -60,7 +60,7 @@ def _list(args: argparse.Namespace, config: Config) -> int:
         ]
         left = notes_of(connection, [row["id"] for row in rows])
     rows.sort(key=lambda row: (row["started_ns"], row["id"]), reverse=True)
-    found, lines = list[dict[str, Any]](), list[str]()
+    found, lines = list[PlainDict](), list[str]()
     for row in rows:
         note = left.get(row["id"], NOTHING_LEFT)
         named = {name: row[name] for name in ("id", "mode", "strategy", "recording", "status")}

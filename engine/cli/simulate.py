@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from engine.cli.arguments import WHOLE_MAX, amount, whole
 from engine.config import Config
+from engine.domain.plain import PlainDict
 from engine.lab.progress import ProgressLine
 from engine.lab.simulate.commit import commit
 from engine.lab.simulate.faults import Fault, faults_named
@@ -140,7 +140,7 @@ class Total:
         if outcome.verdicts:
             self.failed.append(outcome)
 
-    def summary(self, wall_s: float) -> dict[str, Any]:
+    def summary(self, wall_s: float) -> PlainDict:
         return {
             "commit": commit(SOURCE),
             "seeds": self.seeds,
@@ -172,7 +172,7 @@ def _print_failure(outcome: SimulationOutcome, args: argparse.Namespace) -> None
     print(f"again: python -m engine simulate --seed {outcome.seed} {options}\n")
 
 
-def _print_summary(found: dict[str, Any]) -> None:
+def _print_summary(found: PlainDict) -> None:
     for name, count in found["counts"].items():
         print(f"{name:24}{count:12,}")
     if found["digest"]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 
 from engine.domain.instruments import Mode
+from engine.domain.plain import PlainDict
 from engine.errors import ConfigError
 
 ANY = ".+"
@@ -173,7 +173,7 @@ class GateWords(msgspec.Struct, frozen=True):
 class StrategyEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A strategy: the JSON schema of its parameters, and words for what its decisions hold."""
 
-    parameters: dict[str, Any]
+    parameters: PlainDict
     gates: dict[str, GateWords]
     values: dict[str, ValueWords]
     """Of `Decision.inputs` and `Decision.build_up`, by name."""

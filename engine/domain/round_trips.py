@@ -9,9 +9,10 @@ currency, sizes in the thing itself, in YES-space where a market has two outcome
 from __future__ import annotations
 
 import statistics
-from typing import Any
 
 import msgspec
+
+from engine.domain.plain import PlainDict
 
 KEPT_MAX = 100_000
 """Round trips that are kept one by one for the medians; the sums are of all."""
@@ -77,7 +78,7 @@ class RoundTrips(msgspec.Struct):
             self.results.append(trip.cash)
             self.held_s.append((now_ns - trip.opened_ns) / 1e9)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> PlainDict:
         """Return what they were as a JSON object; None where no number can be said.
 
         `expectancy` is the mean result of a round trip, `profit_factor` gains over losses, as in

@@ -14,6 +14,7 @@ from engine.domain.commands import MANUAL, InventoryPolicy
 from engine.domain.instruments import UNASSIGNED, Mode
 from engine.domain.listings import ListingState
 from engine.domain.money import MICRO, PPM
+from engine.domain.plain import PlainDict
 
 CURRENCY = "pUSD"
 """What an account counts in where nothing else is said; its venue must pay in it."""
@@ -235,7 +236,7 @@ class BotSettings(Settings):
         title="Priority among bots",
         description="who goes first where two bots' prices would meet in one market: the higher",
     )
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: PlainDict = Field(default_factory=dict)
     sizing: Sizing = Field(default_factory=Sizing)
     inventory_on_stop: InventoryPolicy = Field(
         InventoryPolicy.HOLD, title="Inventory when it stops"
@@ -302,7 +303,7 @@ class ScheduleEntry(Settings):
         ),
     ]
     job: str = Field("", max_length=64, description="kind of job")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="of the job")
+    arguments: PlainDict = Field(default_factory=dict, description="of the job")
     sync: str = Field("", max_length=64, description="venue whose markets are synced")
     local: bool = Field(
         False, title="In your time zone", description="the times are of the zone of alerts, not UTC"

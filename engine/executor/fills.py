@@ -66,7 +66,7 @@ def advance(state: FillState, reported: FillState) -> FillState:
     """Return the state after one is `reported`. Raises FillContradiction where it cannot be."""
     after = TRANSITIONS.get((state, reported))
     if after is None:
-        raise FillContradiction(f"a fill that is {state} was told to be {reported}")
+        raise FillContradiction(f"a fill that is {state} was reported as {reported}")
     return after
 
 
@@ -211,10 +211,10 @@ class LegHolding(msgspec.Struct, kw_only=True, gc=False):
     cost_pending_micro: int = 0
     cost_leaving_micro: int = 0
 
-    def burn(self, winners: int, told: int | None) -> None:
+    def burn(self, winners: int, said: int | None) -> None:
         """Take out what was redeemed: losers go with winners, all where only money was reported."""
         self.redeemable -= winners
-        self.lost -= self.lost if told is None else min(self.lost, told)
+        self.lost -= self.lost if said is None else min(self.lost, said)
 
     def reopen(self) -> None:
         """Hold again what was resolved and not paid: its result was corrected."""

@@ -562,8 +562,8 @@ def take_redemption(
     expected, unit = 0, 10 ** state.instruments[holding.instrument].size_decimals
     taken = redeemed_tokens(holding, payout_yes_micro, event, unit)
     sides = zip(payouts(holding, payout_yes_micro), taken, (event.yes, event.no), strict=True)
-    for (leg, payout), burned, told in sides:
-        leg.burn(burned, told)
+    for (leg, payout), burned, said in sides:
+        leg.burn(burned, said)
         expected += burned * payout // unit
     if not (holding.yes.redeemable or holding.no.redeemable):
         expected = holding.redeemable_micro  # whatever was rounded fill by fill ends here

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from contextlib import closing
-from typing import Any
 
 from engine.domain.jobs.markets import MarketsJob
+from engine.domain.plain import PlainView
 from engine.errors import BadInput
 from engine.jobs.run import JobContext, job
 from engine.runtime.discovery import fetch_listing
@@ -19,7 +19,7 @@ from storage.users import ENGINE_ID
 
 
 @job(MarketsJob)
-def markets(job: MarketsJob, context: JobContext) -> Mapping[str, Any]:
+def markets(job: MarketsJob, context: JobContext) -> PlainView:
     """Fetch every market a venue lists; give how many there are, and what was left out."""
     known = {name: one.listing for name, one in plugins().items() if one.listing is not None}
     venue, why = _venue(job, context, known)

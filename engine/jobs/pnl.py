@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from engine.domain.jobs.pnl import PnlJob
+from engine.domain.plain import PlainView
 from engine.jobs.run import JobContext, job
 from storage.database import reading, transaction, writing
 from storage.pnl_days import last_day, put_days
@@ -13,7 +11,7 @@ from storage.users import ENGINE_ID
 
 
 @job(PnlJob)
-def pnl(job: PnlJob, context: JobContext) -> Mapping[str, Any]:
+def pnl(job: PnlJob, context: JobContext) -> PlainView:
     """Keep the day; the result says whose."""
     del job
     path = context.config.state_path

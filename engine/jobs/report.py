@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from engine.domain.alerts.reports import REPORT
 from engine.domain.effects import caution
 from engine.domain.jobs.report import ReportJob
+from engine.domain.plain import PlainView
 from engine.jobs.run import JobContext, job
 from storage.alerts import raise_alert
 from storage.database import reading, transaction, writing
@@ -17,7 +15,7 @@ from storage.users import ENGINE_ID
 
 
 @job(ReportJob)
-def report(job: ReportJob, context: JobContext) -> Mapping[str, Any]:
+def report(job: ReportJob, context: JobContext) -> PlainView:
     """Make the report of the last whole period; made again it stands in the place of the first."""
     path = context.config.state_path
     with reading(path) as connection:

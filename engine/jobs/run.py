@@ -24,6 +24,7 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.effects import caution
 from engine.domain.jobs import JOB_KINDS, JobArguments, arguments_of
+from engine.domain.plain import PlainDict, PlainView
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
 from engine.plugins import found
 from storage.alerts import raise_alert
@@ -86,7 +87,7 @@ class JobContext:
             raise BadInput(f"there is no recording {text!r}: not as a path, and not under {places}")
         return found
 
-    def stored(self) -> dict[str, Any] | None:
+    def stored(self) -> PlainDict | None:
         """Return the result where an earlier attempt has stored its run; None = none has."""
         if not self.config.state_path.is_file():
             return None
@@ -119,7 +120,7 @@ class JobContext:
             raise Cancelled
 
 
-Work = Callable[[Any, JobContext], Mapping[str, Any]]
+Work = Callable[[Any, JobContext], PlainView]
 """A kind of job: takes its arguments and the context, gives its result as a JSON object."""
 
 STUDIES = ("studies.compare.job",)

@@ -63,7 +63,7 @@ class PacedRunner(PaperRunner):
         """Do nothing: the pump forgets when a replay would."""
 
     def market(self, events: Iterable[Event], now_ns: int) -> None:
-        raise BrokenInvariant(f"a feed told {self.account} {len(tuple(events))} events at {now_ns}")
+        raise BrokenInvariant(f"a feed gave {self.account} {len(tuple(events))} events at {now_ns}")
 
     @property
     def due_ns(self) -> int:

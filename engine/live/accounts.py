@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from sqlite3 import Connection
-from typing import Any
 
 from engine.bots.bot import InputBatch
 from engine.bots.core import AccountCore
@@ -16,6 +15,7 @@ from engine.domain.decisions import Decision, Planned
 from engine.domain.events import LatchSet, OrderNotSent
 from engine.domain.inputs import Opened
 from engine.domain.instruments import AccountId, Mode
+from engine.domain.plain import PlainDict
 from engine.domain.rates import counted_as
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError, StorageError
@@ -190,7 +190,7 @@ class Accounts:
         account = AccountId(settings.name)
         executor.resume()  # a stop of the engine is over with its start
         decide = deciding(engine)
-        wiring: dict[str, Any] = {
+        wiring: PlainDict = {
             "core": AccountCore(
                 sliced=True,
                 tape=engine.record,

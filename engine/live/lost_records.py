@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ from engine.domain.events import CashMoved, FillsListed, LossAccepted, OrderFill
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.orders import Identity, Order, OrderId, OrderReport
 from engine.domain.perpetual_events import FundingPaid
+from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings
 from engine.domain.unread import refuse_unread
 from engine.errors import ConfigError, PitbossError, StorageError
@@ -69,7 +70,7 @@ class Examined(NamedTuple):
     """False where nothing lacks."""
 
     @property
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> PlainDict:
         return _shown(self.loss, self.known, self.asked)
 
     def require_account(self) -> None:
@@ -295,7 +296,7 @@ def _audit(state: Path, shown: dict[str, object], who: str, now_ns: int) -> None
 # -- what is shown ---------------------------------------------------------------------------------
 
 
-def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str, Any]:
+def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> PlainDict:
     """Return the difference between journal, state and venues, by account."""
     accounts: dict[str, dict[str, int | str | None]] = {}
     alone = (account for account, _, _ in (*known.cash, *known.liquidations))
@@ -329,7 +330,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> dict[str,
     }
 
 
-def described(shown: dict[str, Any]) -> str:
+def described(shown: PlainDict) -> str:
     """Return a difference in words, a line per account."""
     lines = [
         f"the journal has records up to {shown['journal_seq']}, pitboss.db has read it up to "

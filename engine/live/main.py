@@ -26,6 +26,7 @@ from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.effects import RaiseAlert, alarm, caution
 from engine.domain.instruments import AccountId, InstrumentId
+from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings
 from engine.errors import BrokenInvariant, PitbossError, StorageError, os_sentence
 from engine.executor.executor import Executor
@@ -360,7 +361,7 @@ def _decision_log(config: Config) -> DecisionKeeper:
     return opened_or_anew(opened, config.decisions_path, NoDecisions)
 
 
-def error_of(context: dict[str, Any]) -> BaseException:
+def error_of(context: PlainDict) -> BaseException:
     """Return what no task on a loop has caught."""
     error = context.get("exception")
     return error if isinstance(error, BaseException) else BrokenInvariant(context["message"])

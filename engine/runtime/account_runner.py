@@ -12,7 +12,6 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
 
 from engine.bots.core import AccountCore
 from engine.clock import Clock
@@ -39,6 +38,7 @@ from engine.domain.inputs import (
 )
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.orders import Identity, Order, OrderId
+from engine.domain.plain import PlainDict
 from engine.errors import BrokenInvariant, StorageError
 from engine.gateway.core import GatewayCore
 from engine.gateway.door import Venue
@@ -80,7 +80,7 @@ class Meter:
         """Count market events."""
         self._events += count
 
-    def take(self) -> dict[str, Any]:
+    def take(self) -> PlainDict:
         """Return the figures of the second, which ends, and those of all so far. Times in µs."""
         took = sorted(self._turns)
         self._pool.update(map(_coarse, took))

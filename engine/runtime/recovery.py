@@ -21,6 +21,7 @@ from engine.domain.events import AnyEvent, CashMoved
 from engine.domain.inputs import FORMAT, EngineStarted, SnapshotAtStart
 from engine.domain.instruments import AccountId
 from engine.domain.money import MICRO
+from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings
 from engine.domain.words import many
 from engine.errors import BadInput, StorageError
@@ -63,7 +64,7 @@ class Recovered(msgspec.Struct, kw_only=True):
     bots: dict[str, BotSnapshot] = {}
     told: list[str] = []
 
-    def shown(self, executors: Mapping[AccountId, Executor]) -> dict[str, Any]:
+    def shown(self, executors: Mapping[AccountId, Executor]) -> PlainDict:
         """Return it for the dashboard, with what each account must now ask about."""
         live: Counter[str] = Counter()
         for account, executor in executors.items():

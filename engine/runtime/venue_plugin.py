@@ -23,6 +23,7 @@ from engine.domain.effects import AnyEffect, caution
 from engine.domain.events import CashMoved, HealthChanged
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.listings import VenueListing
+from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, PitbossError
 from engine.executor.executor import Executor
@@ -102,7 +103,7 @@ class AccountLink:
         self.settings = settings
         self.account = AccountId(settings.name)
 
-    def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> AccountRunner:
+    def wired(self, gateway: PlainDict, wiring: PlainDict) -> AccountRunner:
         return self.runner_type(gateway=GatewayCore(**gateway), venue=self.door, **wiring)
 
     async def connect(self, credential: Credential | None) -> None:
@@ -361,7 +362,7 @@ class AccountOpening:
         services: Services,
         settings: AccountSettings,
         executor: Executor,
-        wiring: dict[str, Any],
+        wiring: PlainDict,
     ) -> AccountRunner:
         """Return the account's runner; `wiring` is what every runner takes besides core and venue.
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
+from engine.domain.plain import PlainView
 from engine.errors import BadInput, ConfigError
 from engine.plugins import (
     PACKAGE,
@@ -138,7 +139,7 @@ KINDS = {"extra_forbidden": "there is no such parameter", "missing": "it must be
 """Validation results whose own wording does not help a person."""
 
 
-def build(name: str, params: Mapping[str, Any], bot: BotId) -> Strategy:
+def build(name: str, params: PlainView, bot: BotId) -> Strategy:
     """Return the strategy of this name with these parameters.
 
     Values may be text (`--param levels=2`). Raises ConfigError for an unknown strategy, BadInput

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 import streamlit as st
 
 from engine.domain.commands import SetMode
 from engine.domain.instruments import BotId, Mode
+from engine.domain.plain import PlainDict, PlainView
 from engine.domain.settings import BotSettings, SettingsDocument, Sizing
 from pages.kit import commands, drafts, forms, guard, names, panels
 from pages.kit.data import ask, ask_seldom, engine_id
@@ -101,7 +100,7 @@ def show() -> None:
         _form(edited, drafts.newest() if isinstance(saved, Stale) else edited.base)
 
 
-def show_saved(saved: Mapping[str, Any]) -> None:
+def show_saved(saved: PlainView) -> None:
     """Draw all settings of a bot as they were saved last."""
     with st.expander("Settings as saved", key="fold_saved"):
         flat = {name: value for name, value in saved.items() if name != "parameters"}
@@ -191,11 +190,11 @@ def _form(edited: Edited, against: SettingsVersion) -> None:
         drafts.draft("bots", {"bots": {bot.name: diff}} if diff else {}, against)
 
 
-def _fields(bot: BotSettings, document: SettingsDocument) -> dict[str, Any]:
+def _fields(bot: BotSettings, document: SettingsDocument) -> PlainDict:
     """Draw what every bot has; gives what differs from now."""
     markets, series = ask(tradable, engine_id(), this_minute())
     offered = {"instruments": markets, "series": series}
-    diff: dict[str, Any] = {}
+    diff: PlainDict = {}
     for field, label in (("instruments", "Markets"), ("series", "Series (roll automatically)")):
         now = list(getattr(bot, field))
         wanted = forms.several(
@@ -255,7 +254,7 @@ LOCKED = "LIVE is locked here: create a bot for real money at its live account; 
 
 
 @guard.part("The bot's mode")
-def show_mode(bot: Mapping[str, Any], document: SettingsDocument) -> None:
+def show_mode(bot: PlainView, document: SettingsDocument) -> None:
     """Draw the modes a bot may be moved to, and the KILL of it alone."""
     name, now = str(bot["name"]), Mode(str(bot["mode"]).lower())
     why: list[str] = []
@@ -282,7 +281,7 @@ def twins(document: SettingsDocument, account: str, mode: Mode) -> list[str]:
     ]
 
 
-def _move(bot: Mapping[str, Any], mode: Mode, document: SettingsDocument, why: list[str]) -> None:
+def _move(bot: PlainView, mode: Mode, document: SettingsDocument, why: list[str]) -> None:
     """Draw the button of one mode; where it cannot be pressed, add the reason."""
     name, account = str(bot["name"]), str(bot["account"])
     found = twins(document, account, mode)
@@ -302,7 +301,7 @@ def _move(bot: Mapping[str, Any], mode: Mode, document: SettingsDocument, why: l
         commands.ask_first(_question(bot, mode, found[0]))
 
 
-def _question(bot: Mapping[str, Any], mode: Mode, twin: str) -> commands.Confirmation:
+def _question(bot: PlainView, mode: Mode, twin: str) -> commands.Confirmation:
     name, account = str(bot["name"]), literal(bot["account"])
     words = (
         f"From its next start bot **{literal(name)}** trades at account **{literal(twin)}**, no "

@@ -8,9 +8,8 @@ Changes: start, pause, stop, KILL, mode, settings.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -19,6 +18,7 @@ from engine.domain.commands import InventoryPolicy, PauseBot, ResumeBot, StartBo
 from engine.domain.decisions import Decision, Planned, Stance
 from engine.domain.instruments import BotId, Mode
 from engine.domain.intents import Basket, Intent, Target
+from engine.domain.plain import PlainDict, PlainView
 from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import WatchedMarket
 from pages import Page
@@ -63,7 +63,7 @@ COUNTED_FROM_NS = 120 * SECOND_NS
 NOT_REPORTED = "SAVED, NOT REPORTED"
 
 
-def rows_of(document: SettingsDocument, *, alive: bool) -> list[dict[str, Any]]:
+def rows_of(document: SettingsDocument, *, alive: bool) -> list[PlainDict]:
     """Return the bots the engine reports and those that are only saved, by name."""
     live = ask(live_orders_of, engine_id())
     made = {
@@ -86,7 +86,7 @@ def rows_of(document: SettingsDocument, *, alive: bool) -> list[dict[str, Any]]:
         row |= {"state": stands.said, "stands": stands}
     for name, bot in document.bots.items():
         account = document.accounts.get(bot.account)
-        blank: dict[str, Any] = dict.fromkeys((*COLUMNS, "currency"))
+        blank: PlainDict = dict.fromkeys((*COLUMNS, "currency"))
         saved = {
             "name": name,
             "state": NOT_REPORTED,
@@ -176,7 +176,7 @@ POLICIES = {
 NOW, BEFORE = "Now", "Evaluations"
 
 
-def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
+def takes(bot: PlainView, asked: BotHappened) -> bool:
     try:
         return (BotState(str(bot["life"]).lower()), asked) in TRANSITIONS
     except ValueError:
@@ -184,7 +184,7 @@ def takes(bot: Mapping[str, Any], asked: BotHappened) -> bool:
 
 
 @guard.part("The bot")
-def show_bot(bot: Mapping[str, Any], base: SettingsVersion, *, alive: bool) -> None:
+def show_bot(bot: PlainView, base: SettingsVersion, *, alive: bool) -> None:
     st.subheader(literal(bot["name"]))
     panels.note(
         f"{bot['state']} · {bot['mode'] or 'no account'} · {bot['strategy']} at {bot['account']}"
@@ -221,7 +221,7 @@ def show_bot(bot: Mapping[str, Any], base: SettingsVersion, *, alive: bool) -> N
 
 
 @guard.part("The bot's results")
-def figures(bot: Mapping[str, Any], mode: Mode) -> None:
+def figures(bot: PlainView, mode: Mode) -> None:
     """Draw what it made and what it has open, each figure with its fills or orders behind it."""
     now = now_ns()
     only = {"account": str(bot["account"]), "bot": str(bot["name"])}
@@ -246,7 +246,7 @@ def figures(bot: Mapping[str, Any], mode: Mode) -> None:
 
 
 @guard.part("The bot's state")
-def _about(bot: Mapping[str, Any]) -> None:
+def _about(bot: PlainView) -> None:
     """Draw how it stands now, or what it evaluated before; a link of an alert names a moment."""
     name, at = str(bot["name"]), st.query_params.get("at", "")
     linked = at.isdecimal() and st.query_params.get("bot") == name
@@ -268,7 +268,7 @@ def _about(bot: Mapping[str, Any]) -> None:
 
 
 @guard.part("The bot's commands")
-def _actions(bot: Mapping[str, Any]) -> None:
+def _actions(bot: PlainView) -> None:
     name = BotId(bot["name"])
     slot = f"bot:{name}"
     with st.container(horizontal=True):
@@ -288,12 +288,12 @@ def _actions(bot: Mapping[str, Any]) -> None:
                 _stop(bot, slot)
 
 
-def _needs_reason(bot: Mapping[str, Any]) -> bool:
+def _needs_reason(bot: PlainView) -> bool:
     """Say whether real money is to follow what loses by the evidence."""
     return bot["mode"] == Mode.LIVE.upper() and evidence.loses(str(bot["strategy"]))
 
 
-def _start_loser(bot: Mapping[str, Any], slot: str) -> None:
+def _start_loser(bot: PlainView, slot: str) -> None:
     """Ask why real money is to follow what loses by the evidence; the engine asks the same."""
     name, strategy = str(bot["name"]), str(bot["strategy"])
     with st.popover("Start…", key=f"fold_start_{name}"):
@@ -306,7 +306,7 @@ def _start_loser(bot: Mapping[str, Any], slot: str) -> None:
             commands.send(StartBot(bot=BotId(name), reason=reason), slot)
 
 
-def _stop(bot: Mapping[str, Any], slot: str) -> None:
+def _stop(bot: PlainView, slot: str) -> None:
     st.markdown(
         f"Cancels {count(bot['live'], 'open order')} of **{literal(bot['name'])}** in "
         f"{literal(bot['mode'])}, proves that none is left, then handles its inventory:"
@@ -319,7 +319,7 @@ def _stop(bot: Mapping[str, Any], slot: str) -> None:
 
 
 @guard.part("The bot's books")
-def _books(bot: Mapping[str, Any]) -> None:
+def _books(bot: PlainView) -> None:
     mode = Mode(str(bot["mode"]).lower())
     ours = ask(orders_behind, engine_id(), mode=mode, open_only=True, bot=str(bot["name"]))
     parts = []
@@ -519,7 +519,7 @@ def _filter(reasons: dict[str, int], bot: str, words: why.Vocabulary) -> tuple[s
     return str(kind), None if reason in (ANY, None) else str(reason)
 
 
-def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> dict[str, Any]:
+def _row(one: EvaluationSpan, listed: Row, words: why.Vocabulary) -> PlainDict:
     fair = dict(one.first.build_up).get("fair")
     return {
         "at_ns": one.first_ns,

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import streamlit as st
 
 from engine.domain.catalog import CredentialField
+from engine.domain.plain import PlainDict
 from storage.vault import context, unlock_context
 
 HTML = """<form autocomplete="off"><div></div>
@@ -172,7 +172,7 @@ _phrase = st.components.v2.component(
 
 def sealed_key(
     account: str, venue: str, fields: Sequence[CredentialField], public_key: bytes
-) -> dict[str, Any] | None:
+) -> PlainDict | None:
     """Draw the form of what a venue asks for; None where nothing was sent.
 
     Gives wallet, fingerprint and ciphertext once, when it was sent.

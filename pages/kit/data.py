@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from engine.domain.plain import PlainDict
 from pages.kit.home import config
 from storage.database import reading
 from storage.views.frame import HEARTBEAT_AGE_NS_MAX, SECOND_NS, EngineSeen, engine_of
@@ -22,7 +23,7 @@ def _asked(
     path: str,
     view: str,  # noqa: ARG001 the key of the cache; `_view` is what it names
     arguments: tuple[Any, ...],
-    named: dict[str, Any],
+    named: PlainDict,
     _view: Any,
 ) -> Any:
     """Rows are cached, never a connection."""
@@ -38,7 +39,7 @@ def fresh(view: Callable[..., T], *arguments: Any, **named: Any) -> T:
 
 
 @st.cache_data(ttl=30.0, max_entries=64, show_spinner=False)
-def _asked_seldom(path: str, view: str, named: dict[str, Any], _view: Any) -> Any:  # noqa: ARG001 the key, as above
+def _asked_seldom(path: str, view: str, named: PlainDict, _view: Any) -> Any:  # noqa: ARG001 the key, as above
     with reading(Path(path)) as connection:
         return _view(connection, **named)
 

@@ -7,13 +7,14 @@ refused, with what changed since beside what was wanted.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 from pydantic import ValidationError
 
 from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import ApplySettings
+from engine.domain.plain import PlainView
 from engine.domain.setting_places import HEADS, SettingPlace, place_of
 from engine.domain.settings import Settings, SettingsDocument
 from engine.errors import PitbossError
@@ -127,7 +128,7 @@ def _said(error: ValueError) -> str:
     return "; ".join(found)
 
 
-def keep(slot: str, diff: Mapping[str, Any], base_version: int) -> Saved | Stale | None:
+def keep(slot: str, diff: PlainView, base_version: int) -> Saved | Stale | None:
     """Save a draft; gives what became of it, None where that is said and nothing was saved."""
     owner = engine_id()
     try:

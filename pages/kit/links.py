@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
+from engine.domain.plain import PlainDict, PlainView
 from pages.kit import panels
 from pages.kit.names import market
 from pages.kit.words import moment
@@ -47,7 +48,7 @@ def start() -> None:
 WORKING, ALL, FILLS = "working", "all", "fills"
 NAMES = ("account", "bot", "instrument", "state", "liquidity")
 TIMES = ("since_ns", "until_ns")
-ALWAYS: Mapping[str, Any] = {**dict.fromkeys(NAMES, ""), "since_ns": 0, "until_ns": FOREVER_NS}
+ALWAYS: PlainView = {**dict.fromkeys(NAMES, ""), "since_ns": 0, "until_ns": FOREVER_NS}
 """The filter that lets everything through."""
 
 NO_BOT = "no bot"
@@ -66,9 +67,9 @@ def orders(show: str, mode: Mode, /, **only: Any) -> str:
     return panels.address("orders", show=show, mode=mode.value, **kept)
 
 
-def asked() -> dict[str, Any]:
+def asked() -> PlainDict:
     """Return the filter the address of this page names; what it does not name is any."""
-    found: dict[str, Any] = dict(ALWAYS)
+    found: PlainDict = dict(ALWAYS)
     if "order" in st.query_params:  # it names one order by its account, and filters nothing
         return found
     for name in NAMES:
@@ -84,7 +85,7 @@ def narrowed(only: Mapping[str, object]) -> bool:
     return any(only[name] != ALWAYS[name] for name in ALWAYS)
 
 
-def said(only: Mapping[str, Any]) -> dict[str, str]:
+def said(only: PlainView) -> dict[str, str]:
     """Return each condition of a filter in words, by its name."""
     found = {
         name: f"{name} {market(only[name]) if name == 'instrument' else only[name]}"
@@ -98,7 +99,7 @@ def said(only: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def chips(show: str, mode: Mode, only: Mapping[str, Any]) -> None:
+def chips(show: str, mode: Mode, only: PlainView) -> None:
     conditions = said(only)
     if not conditions:
         return

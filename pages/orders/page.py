@@ -13,6 +13,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.instruments import Mode
+from engine.domain.plain import PlainView
 from engine.domain.telemetry import BookTop, Earnings
 from pages import Page
 from pages.frame.bar import mode_shown, modes_of
@@ -67,7 +68,7 @@ UNDER_KILL = (
 )
 
 
-def _about(mode: Mode, what: str, only: Mapping[str, Any]) -> tuple[object, ...]:
+def _about(mode: Mode, what: str, only: PlainView) -> tuple[object, ...]:
     return what, mode, tuple(only.items())
 
 

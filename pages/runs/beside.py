@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.catalog import StrategyEntry
+from engine.domain.plain import PlainDict, PlainView
 from engine.domain.run_funding import funding_of
 from pages.kit import charts, guard, panels
 from pages.kit.data import ask, ask_seldom, engine_id, fresh
@@ -69,7 +70,7 @@ def _currency(run: Row) -> str:
     return str(named.pop() or "") if len(named) == 1 else ""
 
 
-def result_of(run: Row) -> dict[str, Any]:
+def result_of(run: Row) -> PlainDict:
     value = json.loads(run["result"] or "{}")
     return value if isinstance(value, dict) else {}
 
@@ -109,8 +110,8 @@ def stated(run: Row) -> dict[str, str]:
     }
 
 
-def _flat(value: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
+def _flat(value: PlainView, path: str = "") -> PlainDict:
+    flat: PlainDict = {}
     for name, inner in value.items():
         where = f"{path}.{name}" if path else name
         flat.update(_flat(inner, where) if isinstance(inner, dict) else {where: inner})
@@ -313,7 +314,7 @@ def funding_in_words(result: Mapping[str, object]) -> list[str]:
     return [] if found is None else [found.sentence]
 
 
-def benchmark_in_words(run: Row, result: Mapping[str, Any]) -> dict[str, str]:
+def benchmark_in_words(run: Row, result: PlainView) -> dict[str, str]:
     """Return what holding brought; empty = the run is not over bars, or of before it was kept."""
     found = result.get("benchmark")
     if not found:
@@ -326,7 +327,7 @@ def benchmark_in_words(run: Row, result: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def share_in_words(run: Row, result: Mapping[str, Any]) -> list[str]:
+def share_in_words(run: Row, result: PlainView) -> list[str]:
     """Say which share of the cash the run could use where holding uses all; empty = no benchmark.
 
     Holding without fees and spread brings the same part of its gain with a part of the cash.
@@ -348,7 +349,7 @@ def share_in_words(run: Row, result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def trips_in_words(result: Mapping[str, Any], currency: str) -> dict[str, str]:
+def trips_in_words(result: PlainView, currency: str) -> dict[str, str]:
     """Return what closed round trips were; empty = the run was stored before they were counted."""
     found = result.get("round_trips")
     if not found:

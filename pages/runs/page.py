@@ -18,6 +18,7 @@ import streamlit as st
 from engine.domain.alerts import described
 from engine.domain.commands import RunJob
 from engine.domain.jobs import arguments_of
+from engine.domain.plain import PlainDict, PlainView
 from engine.errors import BadInput, StorageError
 from pages import Page
 from pages.kit import charts, commands, guard, panels
@@ -239,9 +240,7 @@ FILL_NAMES = ("at", "instrument", "side", "leg", "price", "size", "value", "fee"
 
 
 @guard.part("The run's export")
-def _export(
-    run: Row, points: Sequence[Any], markets: Sequence[Row], result: Mapping[str, Any]
-) -> None:
+def _export(run: Row, points: Sequence[Any], markets: Sequence[Row], result: PlainView) -> None:
     """Draw the files in which a run leaves the desk."""
     engine_id, number, path = run["engine_id"], run["id"], filled.journal_of(run)
     fills = every_fill(path) if path is not None else []
@@ -287,7 +286,7 @@ def _export(
 
 
 @guard.part("The run's figures")
-def _figures(run: Row, points: Sequence[Any], result: Mapping[str, Any]) -> None:
+def _figures(run: Row, points: Sequence[Any], result: PlainView) -> None:
     currency = run["currency"]
     figures = {
         "PnL": money(run["pnl"], currency, signed=True),
@@ -319,7 +318,7 @@ def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
 
 
 @guard.part("The run's markets")
-def _markets(run: TableRow, markets: Sequence[dict[str, Any]]) -> None:
+def _markets(run: TableRow, markets: Sequence[PlainDict]) -> None:
     st.subheader("Markets")
     if not markets:
         panels.empty("No market was traded.", "The reasons are in the counts below.")
@@ -359,7 +358,7 @@ def _left(row: TableRow) -> str:
 
 
 @guard.part("The run's rejections")
-def _counts(result: Mapping[str, Any]) -> None:
+def _counts(result: PlainView) -> None:
     st.subheader("Not placed, denied, alerts")
     left, right = st.columns(2)
     for name, (title, words) in COUNTED.items():
@@ -372,7 +371,7 @@ def _counts(result: Mapping[str, Any]) -> None:
                 panels.note("none" if counts == {} else "not reported by this run")
 
 
-def _read(result: Mapping[str, Any]) -> None:
+def _read(result: PlainView) -> None:
     """Draw how far the recording can be believed; runs of other kinds report none of it."""
     if "anomalies" not in result:
         return
@@ -394,7 +393,7 @@ def _read(result: Mapping[str, Any]) -> None:
         panels.note("No anomalies: every line was readable and plausible.")
 
 
-def _count(result: Mapping[str, Any], name: str) -> str:
+def _count(result: PlainView, name: str) -> str:
     return f"{result[name]:,}" if name in result else "not reported by this run"
 
 
@@ -426,7 +425,7 @@ def _made_of(run: Row, alike: Sequence[TableRow]) -> None:
 
 
 @guard.part("The run's statistics")
-def show_statistics(run: Row, result: Mapping[str, Any], fills: str) -> None:
+def show_statistics(run: Row, result: PlainView, fills: str) -> None:
     engine_id, number = run["engine_id"], run["id"]
     found = ask(of_run, engine_id, number)
     st.subheader("Performance")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
+from engine.domain.plain import PlainDict, PlainView
 from engine.errors import BadInput
 from pages.frame import look
 from pages.kit import guard, panels
@@ -39,7 +39,7 @@ LABELS = {
 }
 
 
-def rows(line: Mapping[str, Any]) -> Iterator[Row]:
+def rows(line: PlainView) -> Iterator[Row]:
     """Yield one measure's rows: the truth, then each model."""
     yield {
         "side": SIDES["truth"],
@@ -60,7 +60,7 @@ def rows(line: Mapping[str, Any]) -> Iterator[Row]:
         }
 
 
-def sentence(found: Mapping[str, Any]) -> str:
+def sentence(found: PlainView) -> str:
     named: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
     for line in found["lines"]:
         named[line["models"]["realistic"]["verdict"]].append(LABELS[line["name"]])
@@ -68,7 +68,7 @@ def sentence(found: Mapping[str, Any]) -> str:
     return f"The realistic model: {'; '.join(parts)}."
 
 
-def answer(found: Mapping[str, Any]) -> str:
+def answer(found: PlainView) -> str:
     """Say how much of the fill ratio's difference no fill model can mend."""
     fills = "; ".join(
         f"{name} {number(points['value'], signed=True)} ({span(points, signed=True)})"
@@ -84,7 +84,7 @@ def answer(found: Mapping[str, Any]) -> str:
     )
 
 
-def share(found: Mapping[str, Any]) -> str:
+def share(found: PlainView) -> str:
     """Say which share of cancels the realistic model uses and which the exchange showed."""
     fit = found["fit"]
     return (
@@ -102,7 +102,7 @@ def number(value: float | None, *, signed: bool = False) -> str:
     return f"{value:+,.2f}" if signed else f"{value:,.2f}"
 
 
-def span(estimate: Mapping[str, Any], *, signed: bool = False) -> str:
+def span(estimate: PlainView, *, signed: bool = False) -> str:
     low, high = (number(estimate[end], signed=signed) for end in ("low", "high"))
     return f"{low} to {high}"
 
@@ -117,12 +117,12 @@ def _colours() -> dict[str, str]:
     return dict(zip(ranked, LINES[look.dark()], strict=False))
 
 
-def interval(line: Mapping[str, Any], key: str) -> None:
+def interval(line: PlainView, key: str) -> None:
     """Draw one measure: a point and its interval for each side, the tolerance as a band."""
     st.plotly_chart(interval_figure(line), theme=None, config=CONFIG, key=key, height=210)
 
 
-def interval_figure(line: Mapping[str, Any]) -> go.Figure:
+def interval_figure(line: PlainView) -> go.Figure:
     colours = _colours()
     figure = go.Figure()
     found = {"truth": line["truth"], **{k: v["value"] for k, v in line["models"].items()}}
@@ -152,11 +152,11 @@ def interval_figure(line: Mapping[str, Any]) -> go.Figure:
     return dressed(figure, line["unit"], height=210)
 
 
-def days(daily: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> None:
+def days(daily: Mapping[str, Sequence[PlainView]], key: str) -> None:
     st.plotly_chart(days_figure(daily), theme=None, config=CONFIG, key=key, height=300)
 
 
-def days_figure(daily: Mapping[str, Sequence[Mapping[str, Any]]]) -> go.Figure:
+def days_figure(daily: Mapping[str, Sequence[PlainView]]) -> go.Figure:
     colours = _colours()
     figure = go.Figure()
     for name, found in daily.items():
@@ -245,7 +245,7 @@ def show_comparison(listed: TableRow) -> None:
         st.code(f".venv/bin/python -m studies.compare {hours}", language="shell")
 
 
-def _measure(line: Mapping[str, Any]) -> None:
+def _measure(line: PlainView) -> None:
     name = line["name"]
     label = LABELS[name]
     st.subheader(f"{label[:1].upper()}{label[1:]}, {literal(line['unit'])}")
@@ -258,11 +258,11 @@ def _measure(line: Mapping[str, Any]) -> None:
     table(list(rows(line)), COLUMNS, key=f"compare_{name}_table")
 
 
-def _found(listed: TableRow) -> dict[str, Any]:
+def _found(listed: TableRow) -> PlainDict:
     run = ask(views.run, listed["engine_id"], listed["id"])
     if run is None:
         raise BadInput(f"run {listed['id']} is not kept any more")
-    found: dict[str, Any] = json.loads(run["result"])
+    found: PlainDict = json.loads(run["result"])
     return found
 
 
@@ -345,7 +345,7 @@ def show_study(listed: TableRow) -> None:
         panels.facts(left)
 
 
-def _scores(found: Mapping[str, Any]) -> Iterator[Row]:
+def _scores(found: PlainView) -> Iterator[Row]:
     for row in found["horizons"]:
         for one in row["columns"]:
             yield {
@@ -360,7 +360,7 @@ def _scores(found: Mapping[str, Any]) -> Iterator[Row]:
             }
 
 
-def _tenths(found: Mapping[str, Any]) -> Iterator[Row]:
+def _tenths(found: PlainView) -> Iterator[Row]:
     for row in found["deciles"]:
         yield {
             "tenth": f"{row['low']:.1f} to {row['low'] + 0.1:.1f}",
@@ -371,7 +371,7 @@ def _tenths(found: Mapping[str, Any]) -> Iterator[Row]:
         }
 
 
-def _blocks(found: Mapping[str, Any]) -> Iterator[Row]:
+def _blocks(found: PlainView) -> Iterator[Row]:
     for row in found["told"]:
         begins = dt.datetime.fromtimestamp(row["block"] * found["block_s"], dt.UTC)
         yield {

@@ -12,6 +12,7 @@ import msgspec
 import streamlit as st
 
 from engine.domain.catalog import CredentialField
+from engine.domain.plain import PlainView
 from engine.errors import BadInput, PitbossError
 from pages.frame import sealing
 from pages.kit import guard, panels
@@ -127,7 +128,7 @@ def show_channels() -> None:
             _add(file, kinds)
 
 
-def _show_channel(name: str, entry: ChannelEntry, kinds: Mapping[str, Any]) -> None:
+def _show_channel(name: str, entry: ChannelEntry, kinds: PlainView) -> None:
     title = kinds.get(entry.kind, {}).get("title", entry.kind)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
@@ -167,7 +168,7 @@ def _show_test(name: str) -> None:
         st.markdown(f"**{literal(sent.state)}**")
 
 
-def _add(file: ChannelsFile, kinds: Mapping[str, Any]) -> None:
+def _add(file: ChannelsFile, kinds: PlainView) -> None:
     left, right = st.columns(2)
     name = left.text_input("Name of a new channel", placeholder="phone", key="channel_name").strip()
     kind = right.selectbox(

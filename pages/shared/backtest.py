@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from engine.domain.jobs import JOB_KINDS
+from engine.domain.plain import PlainDict
 from pages.kit import forms, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
@@ -21,7 +21,7 @@ SHOWN = 20
 DATA_ENDINGS = (".csv", ".csv.gz", ".zip")
 
 
-def asked(slot: str, label: str) -> dict[str, Any] | None:
+def asked(slot: str, label: str) -> PlainDict | None:
     """Draw the form; give the arguments of the job `replay` once it is sent.
 
     A strategy is chosen first: the form has that one's own parameters.

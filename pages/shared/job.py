@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 
+from engine.domain.plain import PlainView
 from pages.kit import commands, guard, panels
 from pages.kit.data import forget, fresh
 from pages.kit.markdown import literal
@@ -103,7 +104,7 @@ def name_of(fact: str) -> str:
     return NAMES.get(fact, fact.replace("_", " "))
 
 
-def facts_of(result: Mapping[str, Any]) -> dict[str, str]:
+def facts_of(result: PlainView) -> dict[str, str]:
     """Return every fact of a result in words by its name, money with its currency."""
     currency = str(result.get("currency", ""))
     return {

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
@@ -18,6 +17,7 @@ from engine.domain.commands import MANUAL, CancelOrderByHand
 from engine.domain.decisions import Planned
 from engine.domain.instruments import AccountId, Mode, is_bid
 from engine.domain.orders import OrderId, OrderState
+from engine.domain.plain import PlainDict
 from engine.domain.products.binary import mirrored
 from engine.domain.telemetry import BookTop, Earnings
 from pages.kit import commands, guard, names, panels
@@ -184,7 +184,7 @@ def _history(row: Row, fills: Sequence[Row]) -> None:
 
 def _facts(row: Row) -> None:
     ends = moment(row["expires_ns"]) if row["expires_ns"] else "never"
-    pairs: dict[str, Any] = {
+    pairs: PlainDict = {
         "Kind": f"{row['type'].upper()}{', post-only' if row['post_only'] else ''}",
         "Market": row["instrument"],
         "Identity at the venue": row["identity"] or "none yet",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 import streamlit as st
@@ -14,6 +13,7 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import RunJob
 from engine.domain.instruments import Mode
 from engine.domain.jobs import arguments_of
+from engine.domain.plain import PlainView
 from engine.errors import BadInput
 from pages.kit import charts, commands, guard, panels
 from pages.kit.commands import engine_runs
@@ -131,7 +131,7 @@ def _pictured(arguments: str, digest: str) -> IdeaPicture | None:
     return None
 
 
-def show(found: Mapping[str, Any], slot: str, at_ns: int | None) -> None:
+def show(found: PlainView, slot: str, at_ns: int | None) -> None:
     """Draw the closes with the trades, each series below, and the last numbers."""
     panels.note(
         f"{Mode.PAPER.upper()}, computed {moment(at_ns) if at_ns else NOTHING} over "

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
 
 from engine.cli.arguments import WHOLE_MAX, amount, whole
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.plain import PlainDict
 from engine.lab.progress import ProgressLine
 from engine.venues.paper.settings import FillModel
 from studies import main
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 1 if CompareVerdict.OFF in realistic else 0
 
 
-def table(found: dict[str, Any]) -> str:
+def table(found: PlainDict) -> str:
     """Return the report in plain words and columns."""
     rows = [
         f"{found['days']} demo days of {found['hours']:g} h, seeds {found['seed']} to "
@@ -73,14 +73,14 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def answered(found: dict[str, Any]) -> str:
+def answered(found: PlainDict) -> str:
     """Say how much of the fill ratio's difference is the world's answer to our quote."""
     rows = ["the world's answer to our quote, points of fill ratio (no tolerance: no fill model's)"]
     rows += [f"  {name:12} {_spread(points)}" for name, points in found["answers"].items()]
     return "\n".join(rows)
 
 
-def fitted(found: dict[str, Any]) -> str:
+def fitted(found: PlainDict) -> str:
     """Say which share of cancels the realistic model takes from ahead, and which was fitted."""
     fit = found["fit"]
     share = {name: _number(fit["percent"][name]) for name in ("value", "low", "high")}
@@ -91,7 +91,7 @@ def fitted(found: dict[str, Any]) -> str:
     )
 
 
-def _spread(estimate: dict[str, Any]) -> str:
+def _spread(estimate: PlainDict) -> str:
     value, low, high = (_number(estimate[name]) for name in ("value", "low", "high"))
     return f"{value:>8} [{low:>7}, {high:>7}]"
 

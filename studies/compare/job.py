@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from engine.domain.jobs import CompareJob
+from engine.domain.plain import PlainView
 from engine.jobs.run import JobContext, job
 from studies.compare.run import CompareRequest, compare, store
 
 
 @job(CompareJob)
-def work(job: CompareJob, context: JobContext) -> Mapping[str, Any]:
+def work(job: CompareJob, context: JobContext) -> PlainView:
     """Lay paper trading beside the truth; the report is stored as a run."""
     if known := context.stored():
         return known

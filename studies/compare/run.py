@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from engine.config import Config
 from engine.domain.instruments import Mode
+from engine.domain.plain import PlainDict
 from engine.runtime.first_settings import SERIES
 from engine.venues.demo.profiles import FULL, Profile
 from engine.venues.paper.settings import CANCELS_AHEAD_PERCENT, FillModel, PaperSettings
@@ -52,7 +52,7 @@ def papers() -> dict[str, PaperSettings]:
     return {str(model): common.model_copy(update={"model": model}) for model in FillModel}
 
 
-def compare(asked: CompareRequest, progress: Progress, profile: Profile = FULL) -> dict[str, Any]:
+def compare(asked: CompareRequest, progress: Progress, profile: Profile = FULL) -> PlainDict:
     """Run it; give the report as a JSON-ready object. Takes minutes: `progress` gets how far."""
     started = time.perf_counter()
     total = 2 * asked.days * asked.hours
@@ -79,7 +79,7 @@ def _add_hours(progress: Progress, before: float, total: float, note: str, hours
     progress(before + hours, total, note)
 
 
-def _report(asked: CompareRequest, days: Days, twins: Days, fit: report.Fit) -> dict[str, Any]:
+def _report(asked: CompareRequest, days: Days, twins: Days, fit: report.Fit) -> PlainDict:
     digests = "".join(figures.digest for side in days.values() for figures in side)
     found = {
         "days": asked.days,
@@ -98,13 +98,11 @@ def _report(asked: CompareRequest, days: Days, twins: Days, fit: report.Fit) -> 
         "digest": hashlib.blake2b(digests.encode(), digest_size=16).hexdigest(),
     }
     # By way of JSON: what is not a number is null there, not a word of its own.
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(found))
+    plain: PlainDict = msgspec.json.decode(msgspec.json.encode(found))
     return plain
 
 
-def store(
-    config: Config, asked: CompareRequest, found: dict[str, Any], span: tuple[int, int]
-) -> int:
+def store(config: Config, asked: CompareRequest, found: PlainDict, span: tuple[int, int]) -> int:
     """Keep the report as a run; give its number. `span` is when it began and ended, ns UTC."""
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     migrate(config.state_path)

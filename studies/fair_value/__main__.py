@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="K=V1,V2",
-        help="values to choose from, repeatable: each block is told by what was best on the others",
+        help="values to choose from, repeatable: each block is scored by what was best elsewhere",
     )
     parser.add_argument(
         "--block-hours", type=whole(1, 24 * 365), default=6, help="length of a block (6)"
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--purge-minutes",
         type=whole(0, 60 * 24),
         default=60,
-        help="nothing nearer than this to a block is used to choose what it is told with (60)",
+        help="nothing nearer than this to a block is used to choose what it is scored with (60)",
     )
     parser.add_argument(
         "--resamples",

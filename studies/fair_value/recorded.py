@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
+from engine.domain.plain import PlainDict
 from engine.errors import BadInput, os_sentence
 from engine.feeds.counts import UNREADABLE
 from engine.lab.recordings.door import RecordingStats
@@ -135,7 +135,7 @@ def read_spans(paths: Sequence[Path]) -> list[Span]:
 
 def read_rows(files: Sequence[Path]) -> Span:
     """Return the windows of files with a row a second. Raises BadInput."""
-    by_key: dict[tuple[int, str], dict[str, Any]] = {}
+    by_key: dict[tuple[int, str], PlainDict] = {}
     for file in files:
         try:
             table = pq.read_table(file, columns=list(COLUMNS)).to_pylist()
@@ -144,7 +144,7 @@ def read_rows(files: Sequence[Path]) -> Span:
         # Each flush of the recorder repeats earlier rows.
         by_key.update({(row["ts_ms"], row["market_slug"]): row for row in table})
     rows = [by_key[key] for key in sorted(by_key)]
-    windows: dict[str, list[dict[str, Any]]] = {}
+    windows: dict[str, list[PlainDict]] = {}
     for row in rows:
         windows.setdefault(row["market_slug"], []).append(row)
     ticks = [
@@ -170,7 +170,7 @@ def _level(price: float | None, shares: float | None) -> tuple[int, float] | Non
     return (round(price * 100), shares) if known and price and shares else None
 
 
-def _window(rows: list[dict[str, Any]]) -> RecordedMarket:
+def _window(rows: list[PlainDict]) -> RecordedMarket:
     """Return a window by its rows: the oracle and the last book must agree on how it ended.
 
     One that was not seen from its start has no strike: what the recorder took for it came later.

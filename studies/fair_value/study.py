@@ -1,4 +1,4 @@
-"""The fair value asked on recorded markets, told on time that no parameter was chosen on.
+"""The fair value asked on recorded markets, scored on time that no parameter was chosen on.
 
 The market maker itself is asked, through its own door: it is told the recorded oracle and book in
 the order they were received and is evaluated at fixed times before each close, so nothing later
@@ -11,7 +11,7 @@ than that moment can reach it. Beside its fair value stand, on the same moments:
   an oracle smooths shorter ones, which would make it too sure;
 - *half*: 0.5, whatever is known.
 
-With choices given (`fit`), time is cut into blocks: each block is told with the parameters whose
+With choices given (`fit`), time is cut into blocks: each block is scored with the parameters whose
 Brier score and log loss, each over that of one half, were the least together on the other blocks,
 without the markets nearer than `purge_s` to it, which share its weather. What is learned on the way
 (volatility, basis, lead) only ever knew the past. Moments at which a gate stops the market maker
@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import log, sqrt
-from typing import Any
 
 import msgspec
 
@@ -34,6 +33,7 @@ from engine.caches.views import InventoryView
 from engine.domain.decisions import Decision
 from engine.domain.events import BookReplaced, InstrumentListed, ReferencePriced, StrikeProven
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
+from engine.domain.plain import PlainDict
 from engine.errors import BadInput
 from engine.indicators.volatility import LogVolatility
 from engine.strategies.door import Context
@@ -61,7 +61,7 @@ SPOT_SAMPLE_NS = 10 * SECOND_NS
 FOREVER_S = 1e15
 """A half-life so long that the plain formula forgets nothing within a recording."""
 
-FIXED: dict[str, Any] = {
+FIXED: PlainDict = {
     "fair": "reference",
     "oracle": ORACLE,
     "reference": ORACLE,
@@ -82,7 +82,7 @@ Choice = dict[str, str]
 
 
 class BlockScore(msgspec.Struct, frozen=True, kw_only=True):
-    """One block of time, and what it was told with."""
+    """One block of time, and what it was scored with."""
 
     block: int
     """Number of the block since 1970."""
@@ -105,7 +105,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
     block_s: int
     purge_s: int
     left_out: dict[str, int]
-    """Moments without a forecast, by the gate that failed, with the parameters told first."""
+    """Moments without a forecast, by the gate that failed, with the parameters named first."""
     undecided: tuple[str, ...]
     """Markets without a winner anybody could have forecast."""
     resamples: int

@@ -16,7 +16,7 @@ def test_the_whole_product_moves_by_the_table_or_raises(state: FillState, told: 
     if (state, told) in TRANSITIONS:
         assert advance(state, told) is TRANSITIONS[state, told]
     else:
-        with pytest.raises(InvalidTransition, match=f"{state} was told to be {told}"):
+        with pytest.raises(InvalidTransition, match=f"{state} was reported as {told}"):
             advance(state, told)
 
 

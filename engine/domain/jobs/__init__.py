@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, ValidationError
 
 from engine.domain.instruments import Mode
+from engine.domain.plain import PlainDict
 from engine.domain.settings import Settings
 from engine.errors import BadInput
 from engine.plugins import Found, found
@@ -92,7 +93,7 @@ class ReplayJob(JobArguments):
     strategy: str = asked(
         "Strategy", "which strategy trades", default="market_maker", min_length=1, max_length=64
     )
-    parameters: dict[str, Any] = asked(
+    parameters: PlainDict = asked(
         "Parameters", "the strategy's, where they differ from its defaults", default_factory=dict
     )
     limits: dict[str, str] = asked(

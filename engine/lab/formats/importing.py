@@ -168,8 +168,8 @@ def import_files(request: ImportRequest, folder: Path, now_ns: int, tell: Tell) 
         _go_on(writer, request.files, digests, as_what)
         read = sum(path.stat().st_size for path in request.files[: len(writer.done)])
         for path in request.files[len(writer.done) :]:
-            told = _teller(tell, path, read, total)
-            _import_one(writer, path, request, digests[path], kind=one.kind, progress=told)
+            report = _teller(tell, path, read, total)
+            _import_one(writer, path, request, digests[path], kind=one.kind, progress=report)
             read += path.stat().st_size
             tell(read, total, f"{path.name} is read")
         return _finish(writer, request.instrument, one.kind, now_ns)
@@ -200,10 +200,10 @@ def _go_on(
 
 
 def _teller(tell: Tell, path: Path, read: int, total: int) -> Callable[[int], None]:
-    def told(rows: int) -> None:
+    def report(rows: int) -> None:
         tell(read, total, f"{path.name}, row {rows:,}")
 
-    return told
+    return report
 
 
 def _import_one(

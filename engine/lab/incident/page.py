@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from engine.domain.plain import PlainDict
 from engine.lab.incident.run import Incident
 from engine.log import iso
 from engine.redaction import Redactor
@@ -19,7 +20,7 @@ PLACE = "/*DATA*/"
 US = 1_000
 
 
-def summary(found: Incident) -> dict[str, Any]:
+def summary(found: Incident) -> PlainDict:
     """Return what the page says, without the steps and without secrets."""
     compared = found.compared
     kinds: dict[str, int] = {}
@@ -47,7 +48,7 @@ def summary(found: Incident) -> dict[str, Any]:
     return dict(clean)
 
 
-def data(found: Incident) -> dict[str, Any]:
+def data(found: Incident) -> PlainDict:
     """Return what the page shows, without secrets."""
     window, compared = found.window, found.compared
     verdict = "none"

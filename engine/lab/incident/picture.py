@@ -24,6 +24,7 @@ from engine.domain.instruments import AccountId, Instrument, InstrumentId, Mode,
 from engine.domain.intents import Basket, Intent, Quotes
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
+from engine.domain.plain import PlainDict
 from engine.executor.executor import Executor
 from engine.executor.fills import Holding
 from engine.executor.orders import LiveOrder
@@ -464,7 +465,7 @@ def _quoted(price: int, size: int, terms: Instrument | None) -> str:
     return f"{words.size(size, terms)} at {words.price(price, terms)}"
 
 
-def plan_shown(made: Planned, terms: Instrument | None) -> dict[str, Any]:
+def plan_shown(made: Planned, terms: Instrument | None) -> PlainDict:
     def resting(one: Any) -> str:
         amount = f"{words.size(one.size, terms)} {one.leg} at {words.price(one.price, terms)}"
         return f"order {one.order}: {one.side} {amount}"

@@ -33,6 +33,7 @@ from engine.domain.effects import (
 from engine.domain.events import AnyEvent, Event, InstrumentListed
 from engine.domain.inputs import Received
 from engine.domain.instruments import AccountId, BotId, Mode
+from engine.domain.plain import PlainDict
 from engine.domain.rates import counted_as
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import BadInput, BrokenInvariant
@@ -429,7 +430,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     accounts: dict[str, str]
     """Name → mode, as shown."""
     compared: ComparedRuns
-    steps: list[dict[str, Any]]
+    steps: list[PlainDict]
     left_out: int
 
 

@@ -11,7 +11,6 @@ from contextlib import suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -27,6 +26,7 @@ from engine.domain.events import (
     TradePrinted,
 )
 from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.plain import PlainDict
 from engine.domain.settings import CURRENCY
 from engine.errors import BadInput, ConfigError
 from engine.feeds.counts import UNREADABLE
@@ -376,7 +376,7 @@ class ImportPart(msgspec.Struct, frozen=True, array_like=True):
 class ImportCounts(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted and verified while the raw files were read."""
 
-    stats: dict[str, Any]
+    stats: PlainDict
     torn: str
     """Where the raw recording cannot be read on, and why; empty = it was read to its end."""
 

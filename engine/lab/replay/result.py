@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,6 +20,7 @@ from engine.domain.losses import OutcomeFill, losses, mean_interval, place_in_bo
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
 from engine.domain.perpetual_events import FundingSettled
+from engine.domain.plain import PlainDict
 from engine.domain.round_trips import RoundTrips
 from engine.domain.run_funding import KEY, RunFunding
 from engine.lab.recordings.door import Recording
@@ -130,7 +130,7 @@ def summarise(result: ReplayResult, recording: Recording) -> dict[str, object]:
     return _read(result, recording) | _traded(result)
 
 
-def _read(result: ReplayResult, recording: Recording) -> dict[str, Any]:
+def _read(result: ReplayResult, recording: Recording) -> PlainDict:
     stats = recording.stats
     counted = (
         "frames", "gaps", "books_checked", "books_matched", "hash_checked", "hash_matched",

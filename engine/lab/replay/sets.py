@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
 from engine.config import Config
+from engine.domain.plain import PlainDict
 from engine.errors import ConfigError
 from engine.lab.recordings.door import Recording
 from engine.lab.replay.run import play
@@ -69,7 +70,7 @@ def read_sets(
     return found
 
 
-def _texts(values: dict[str, Any]) -> dict[str, str]:
+def _texts(values: PlainDict) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from engine.domain.decisions import Decision, Unit
 from engine.domain.instruments import BotId, Mode
 from engine.domain.limits import LIMITS
 from engine.domain.money import MICRO
+from engine.domain.plain import PlainDict
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.lab.recordings.bar_files import LATENCY_MS_MIN, BarRecording
@@ -89,7 +90,7 @@ class ReplayOptions:
     sweep: Sweep | None = None
     """Which set of a sweep it is; None = played alone."""
 
-    def stated(self) -> dict[str, Any]:
+    def stated(self) -> PlainDict:
         """Return what must be repeated to repeat the run, and the sweep it was one set of."""
         sweep = {} if self.sweep is None else {"sweep": msgspec.to_builtins(self.sweep)}
         return sweep | {
@@ -210,7 +211,7 @@ class PreparedReplay:
         with self._files:
             yield self._replay
 
-    def store(self, result: ReplayResult) -> dict[str, Any]:
+    def store(self, result: ReplayResult) -> PlainDict:
         """Keep the run with its equity and markets; return its summary, with its number as run."""
         options = self._options
         summary = summarise(result, self.recording) | _benchmark(self.recording, options)

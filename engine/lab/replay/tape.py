@@ -24,6 +24,7 @@ from engine.domain.effects import AnyEffect
 from engine.domain.events import Event
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.money import MICRO
+from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings
 from engine.errors import BadInput, ConfigError
 from engine.executor.executor import Executor
@@ -252,7 +253,7 @@ class TapeDeck(AccountOpening):
         services: Services,
         settings: AccountSettings,
         executor: Executor,
-        wiring: dict[str, Any],
+        wiring: PlainDict,
     ) -> PacedRunner:
         del settings, executor
         self._services = services

@@ -21,6 +21,7 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.orders import Order, OrderId
 from engine.domain.perpetual_events import FundingPaid, MarkPriced, PositionLiquidated
+from engine.domain.plain import PlainDict
 from engine.domain.settings import RiskLimits
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.fee_assets import TakenFees
@@ -278,7 +279,7 @@ class KnownFacts:
         else:
             self.shifts += given.worth_micro or 0
 
-    def _budget(self, said: dict[str, Any]) -> None:
+    def _budget(self, said: PlainDict) -> None:
         """Take an anchor: one that moves by itself has found the first mark of tokens that came.
 
         By no more than they can ever be worth, and by something, unless they lost.

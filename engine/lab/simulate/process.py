@@ -18,6 +18,7 @@ from heapq import heappop, heappush
 from signal import SIGTERM
 from typing import Any, TypeVar
 
+from engine.domain.plain import PlainDict
 from engine.lab.pump import NEVER
 
 _Given = TypeVar("_Given")
@@ -210,7 +211,7 @@ class Process(asyncio.BaseEventLoop):
         """Note what a signal does."""
         self._signals[sig] = partial(callback, *args)
 
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
+    def call_exception_handler(self, context: PlainDict) -> None:
         """Report an exception that no code caught; a dead process reports nothing."""
         if not self.dead:
             super().call_exception_handler(context)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.money import MICRO
+from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings
 from engine.runtime.credentials import Keys
 from engine.runtime.services import Services, Stream
@@ -31,7 +30,7 @@ class PaperLink(AccountLink):
         self._paper = PaperVenue(AccountId(settings.name), PaperSettings(starting_cash={}))
         super().__init__(services, settings)
 
-    def wired(self, gateway: dict[str, Any], wiring: dict[str, Any]) -> PaperRunner:
+    def wired(self, gateway: PlainDict, wiring: PlainDict) -> PaperRunner:
         made = PaperGateway(**gateway)
         return PaperRunner(
             paper=self._paper, door=PaperDoor(self._paper, made), gateway=made, **wiring

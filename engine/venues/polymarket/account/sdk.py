@@ -77,6 +77,7 @@ from polymarket.rate_limit import RateLimitUpdate
 from polymarket.types import EvmAddress
 
 from engine.domain.orders import OperationName
+from engine.domain.plain import PlainView
 from engine.errors import AuthRefused, BadInput, ConfigError, NotSent, OutcomeUnknown, VenueDown
 from engine.venues.polymarket.account.credentials import Credentials
 from engine.venues.polymarket.account.orders import Exchanges
@@ -163,7 +164,7 @@ class Transport(AsyncTransport):
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: PlainView | None = None,
         json: object | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: object | None = None,  # noqa: ASYNC109 the SDK's word; ours is `TIMEOUT`

@@ -13,6 +13,7 @@ import httpx
 
 from engine.clock import WallClock
 from engine.domain.catalog import Finding, Grade
+from engine.domain.plain import PlainView
 from engine.errors import AuthRefused, ConfigError, NotSent, PitbossError
 from engine.runtime.credentials import Credential
 from engine.runtime.venue_plugin import VenueSetup
@@ -234,7 +235,7 @@ async def money(wire: Wire) -> Finding:
     return Finding("money", Grade.OK, said)
 
 
-def _not_approved(wire: Wire, answer: Mapping[str, Any]) -> list[str]:
+def _not_approved(wire: Wire, answer: PlainView) -> list[str]:
     if "allowances" not in answer:  # the older form names one allowance for all
         return [] if int(answer["allowance"]) > 0 else ["the exchange"]
     given = {name.lower(): int(amount) for name, amount in answer["allowances"].items()}

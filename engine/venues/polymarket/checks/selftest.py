@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import AccountId, BotId, Instrument, Leg, Side
 from engine.domain.orders import Identity, Order, OrderId, OrderState, OrderType
+from engine.domain.plain import PlainDict
 from engine.domain.unread import refuse_unread
 from engine.errors import BadInput, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.feeds.counts import BadFrame, FeedCounts
@@ -428,7 +429,7 @@ async def _tops(
     wanted = {one.instrument.tokens[0]: one for one in listings if one.instrument.tokens}
     if not wanted:
         return []
-    books: dict[str, Any] = {}
+    books: PlainDict = {}
     for raw in await rest.books(list(wanted)):
         try:
             book = msgspec.json.decode(raw)

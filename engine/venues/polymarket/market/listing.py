@@ -15,6 +15,7 @@ import msgspec
 
 from engine.domain.instruments import ONE_OF, FeeSchedule, Instrument
 from engine.domain.money import MICRO
+from engine.domain.plain import PlainView
 from engine.domain.readings import STAMP_NS_MAX, STAMP_NS_MIN, decimal_of, shown
 from engine.errors import BadInput
 from engine.feeds.counts import UNREADABLE, BadFrame
@@ -119,7 +120,7 @@ def rewards_of(made: Instrument) -> dict[str, int]:
     return {name: getattr(made, name) for name in REWARDS}
 
 
-def rewards_daily(row: Mapping[str, Any], now_ns: int) -> float:
+def rewards_daily(row: PlainView, now_ns: int) -> float:
     """Return what the market pays a day by the programmes that are running."""
     programmes = row.get("clobRewards")
     total = 0.0
@@ -132,7 +133,7 @@ def rewards_daily(row: Mapping[str, Any], now_ns: int) -> float:
     return min(total, AMOUNT_MAX)
 
 
-def number(row: Mapping[str, Any], name: str) -> float:
+def number(row: PlainView, name: str) -> float:
     """Return an amount that comes as number or text; 0 where the venue says none, or nonsense."""
     try:
         found = decimal_of(row.get(name), name)

@@ -14,6 +14,7 @@ import msgspec
 
 from engine.clock import WallClock
 from engine.domain.listings import ListingPage, ListingState, MarketListing
+from engine.domain.plain import PlainView
 from engine.errors import BadInput, NotSent, OutcomeUnknown, Throttled
 from engine.feeds.counts import UNREADABLE, BadFrame, FeedCounts
 from engine.venues.polymarket.market.listing import (
@@ -85,7 +86,7 @@ class PublicRest:
         return confirmed(listing, await self.terms(listing.condition))
 
     async def markets(
-        self, now_ns: int, filters: Mapping[str, Any], *, pages_max: int = 1
+        self, now_ns: int, filters: PlainView, *, pages_max: int = 1
     ) -> list[Listing]:
         """Return markets by Gamma's filters, whole up to `pages_max` pages of 100.
 
@@ -107,7 +108,7 @@ class PublicRest:
             cursor = following
         return found
 
-    async def rows(self, cursor: str, filters: Mapping[str, Any]) -> tuple[list[Any], str]:
+    async def rows(self, cursor: str, filters: PlainView) -> tuple[list[Any], str]:
         """Return a page of Gamma's markets as they stand, and where the next one begins.
 
         Empty = it was the last. Raises BadInput for what the venue says is no question of its own,
@@ -238,7 +239,7 @@ def listed(row: Any, now_ns: int) -> MarketListing:
     )
 
 
-def _state(row: Mapping[str, Any], known: Listing, now_ns: int) -> ListingState:
+def _state(row: PlainView, known: Listing, now_ns: int) -> ListingState:
     """Return where the market stands; a price says nothing about it."""
     for said in (row.get("umaResolutionStatus"), row.get("resolutionStatus")):
         if isinstance(said, str) and said in _SETTLING:
@@ -250,12 +251,12 @@ def _state(row: Mapping[str, Any], known: Listing, now_ns: int) -> ListingState:
     return ListingState.ACTIVE
 
 
-def _price(row: Mapping[str, Any], name: str) -> float | None:
+def _price(row: PlainView, name: str) -> float | None:
     """Return a price of a share; None where there is none, as on an empty side."""
     price = number(row, name)
     return price if 0 < price < 1 else None
 
 
-def _text(row: Mapping[str, Any], name: str) -> str:
+def _text(row: PlainView, name: str) -> str:
     value = row.get(name)
     return value if isinstance(value, str) else ""

@@ -7,11 +7,11 @@ books, then what was kept, so that nothing between the two is missed and nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 from websockets.client import backoff
 
+from engine.domain.plain import PlainDict
 from engine.feeds.sockets import Socket
 
 TOKENS_MAX = 200
@@ -131,7 +131,7 @@ class Shard:
         self.why = reason
 
 
-def traffic(shards: Iterable[Shard]) -> dict[str, Any]:
+def traffic(shards: Iterable[Shard]) -> PlainDict:
     """Return what comes over the sockets, and how late it was since the last call."""
     sockets = [shard.socket for shard in shards]
     return {
