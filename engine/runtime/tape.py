@@ -63,8 +63,11 @@ class Entries(Protocol):
         ...
 
 
-class Tape:
-    """Writes one tape. `failure` is the disk's present refusal, None = it writes."""
+class TapeWriter:
+    """One tape, written whenever `work` is called. `failure` = the disk's present refusal.
+
+    The desk's (`Tape`) has a thread for that, a simulated one the timers of its process.
+    """
 
     def __init__(
         self,
@@ -99,16 +102,21 @@ class Tape:
         self._block_entries: list[Queued] = []
         self._segment: Path | None = None
         self._segment_first_ns = 0
-        self._wake = threading.Event()
-        self._closing = threading.Event()
         self._moved = threading.Condition()
-        self._thread = aid_thread("tape", self._run, self._leave_out)
 
-    # -- the caller's thread -----------------------------------------------------------------------
+    # -- the caller's side -------------------------------------------------------------------------
 
     @property
     def position(self) -> int:
         return self._position
+
+    @property
+    def waits(self) -> bool:
+        """True while something is not in a file yet."""
+        return bool(self._queue or self._block)
+
+    def wake(self) -> None:
+        """Have what waits written soon: a block of it is full."""
 
     def append(self, kind: str, payload: bytes, at_ns: int) -> int:
         """Queue what was received; give its position. No I/O.
@@ -127,49 +135,20 @@ class Tape:
         self._in = entered
         if entered >= self._wake_at:
             self._wake_at = entered + BLOCK_BYTES
-            self._wake.set()
+            self.wake()
         self._position += 1
         return self._position
 
-    def flush(self, timeout_s: float = 30.0) -> None:
-        """Wait until everything appended so far is in a file. Raises StorageError."""
-        target = self._position
-        self._wake.set()
-        with self._moved:
-            done = self._moved.wait_for(
-                lambda: self._written >= target or not self._thread.is_alive(), timeout_s
-            )
-        if not done or self._written < target:
-            raise StorageError(
-                f"{target - self._written} tape entries could not be written: {self.failure}"
-            )
+    # -- the writer's side -------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Write what is left and end the thread. Raises StorageError naming what is missing."""
-        self._closing.set()
-        self._wake.set()
-        self._thread.join()
-        left = self._position - self._written
-        if left:
-            raise StorageError(f"{left} tape entries could not be written: {self.failure}")
+    def work(self) -> bool:
+        """Write all that waits; False = the disk refused, and it is kept."""
+        while self._queue or self._block:
+            if not self._write():
+                return False
+        return True
 
-    # -- the writer's thread -----------------------------------------------------------------------
-
-    def _run(self) -> None:
-        try:
-            while not self._closing.is_set() or self._queue or self._block:
-                self._wake.wait(LINGER_S)
-                self._wake.clear()
-                while self._queue or self._block:
-                    if not self._write():
-                        if self._closing.is_set():
-                            return
-                        time.sleep(RETRY_S)
-        finally:
-            with self._moved:
-                self._moved.notify_all()
-
-    def _leave_out(self, error: Exception) -> None:
+    def leave_out(self, error: Exception) -> None:
         """Drop the block that could not be made or written; what comes after it is kept."""
         count = len(self._block_entries)
         self.left_out += count
@@ -249,14 +228,69 @@ class Tape:
         if not old:
             return
         sizes = [size_of(path) for path in old]
-        # Everything in a segment is older than the first entry of the one after it.
-        ends = [_first_ns(path) for path in old[1:]] + [now_ns]
+        # Everything in a segment is older than the first entry of the next one that can be read.
+        ends = [now_ns]
+        for path in reversed(old[1:]):
+            first_ns = _first_ns(path)
+            ends.append(ends[-1] if first_ns is None else first_ns)
         left, room = sum(sizes), self._keep_bytes - self._segment_bytes
-        for path, size, end_ns in zip(old, sizes, ends, strict=True):
-            if left <= room and (end_ns is None or now_ns - end_ns <= self._keep_ns):
+        for path, size, end_ns in zip(old, sizes, reversed(ends), strict=True):
+            if left <= room and now_ns - end_ns <= self._keep_ns:
                 return
             path.unlink(missing_ok=True)
             left -= size
+
+
+class Tape(TapeWriter):
+    """Writes one tape by a thread of its own."""
+
+    def __init__(self, folder: Path, **bounds: int) -> None:
+        """Open the tape in `folder`; `bounds` are those of `TapeWriter`."""
+        super().__init__(folder, **bounds)
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = aid_thread("tape", self._run, self.leave_out)
+
+    def wake(self) -> None:
+        """Have a full block written now."""
+        self._wake.set()
+
+    def flush(self, timeout_s: float = 30.0) -> None:
+        """Wait until everything appended so far is in a file. Raises StorageError."""
+        target = self._position
+        self._wake.set()
+        with self._moved:
+            done = self._moved.wait_for(
+                lambda: self._written >= target or not self._thread.is_alive(), timeout_s
+            )
+        if not done or self._written < target:
+            raise StorageError(
+                f"{target - self._written} tape entries could not be written: {self.failure}"
+            )
+
+    def close(self) -> None:
+        """Write what is left and end the thread. Raises StorageError naming what is missing."""
+        self._closing.set()
+        self._wake.set()
+        self._thread.join()
+        left = self._position - self._written
+        if left:
+            raise StorageError(f"{left} tape entries could not be written: {self.failure}")
+
+    # -- the writer's thread -----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._closing.is_set() or self.waits:
+                self._wake.wait(LINGER_S)
+                self._wake.clear()
+                while not self.work():
+                    if self._closing.is_set():
+                        return
+                    time.sleep(RETRY_S)
+        finally:
+            with self._moved:
+                self._moved.notify_all()
 
 
 class NoTape:

@@ -149,6 +149,19 @@ def test_a_desk_that_was_off_for_two_days_deletes_every_old_segment_and_goes_on(
     assert positions(folder) == list(range(181, 202)), "the last one may hold what is young"
 
 
+@pytest.mark.parametrize("left", [0, 3, 20])
+def test_a_torn_segment_keeps_no_other_from_being_too_old(folder: Path, left: int) -> None:
+    """When it began cannot be read: what stood before it ended before the next one, too."""
+    write(folder, 200, segment_ns=20 * SECOND)
+    for torn in segments(folder)[2:4]:
+        os.truncate(torn, left)
+    tape = Tape(folder, segment_ns=20 * SECOND, keep_ns=60 * SECOND)
+    tape.append("frame", b"x", 200 * SECOND + 2 * 86_400 * SECOND)
+    tape.flush()
+    tape.close()
+    assert len(segments(folder)) == 2
+
+
 def test_a_budget_that_was_lowered_deletes_what_is_too_much_and_no_more(folder: Path) -> None:
     write(folder, 200, payload=os.urandom(100), segment_bytes=500)
     tape = Tape(folder, segment_bytes=500, keep_bytes=2_000)

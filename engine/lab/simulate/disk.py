@@ -188,7 +188,9 @@ class Journal:
             raise EngineDied
         body = _encode(message)
         seq = len(disk.rows) + 1
-        disk.rows.append(Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body))
+        disk.rows.append(
+            Record(seq=seq, at_ns=at_ns, account=account, kind=kind, body=body, tape=self.tape)
+        )
         self._at_ns = at_ns
         self._digest.update(b"%d|%b|" % (at_ns, account.encode()))
         self._digest.update(body)

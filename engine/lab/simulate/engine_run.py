@@ -33,6 +33,7 @@ from engine.live.venues import Venues
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.recovery import rebuild
 from engine.runtime.services import Services, Stream
+from engine.runtime.tape import Entries
 from engine.runtime.venue_plugin import (
     AccountLink,
     AccountOpening,
@@ -121,6 +122,7 @@ class EngineRun:
         snapshot_every: int,
         now_ns: Callable[[], int],
         market: Callable[[EngineRun], MarketNetwork],
+        taper: Entries,
     ) -> None:
         self.account = account
         self.market = market(self)
@@ -136,6 +138,7 @@ class EngineRun:
         self._proven = proven
         self._snapshot_every = snapshot_every
         self._now_ns = now_ns
+        self._taper = taper
         self._receipt: object = None
         self._scopes: frozenset[KillScope] = frozenset()
 
@@ -204,7 +207,7 @@ class EngineRun:
             engine_id=ENGINE_ID,
             clock=clock,
             recorder=self.journal,
-            taper=NullWriter(),
+            taper=self._taper,
             decisions=DecisionSink(self._decided),
             settings=start.settings,
             followed=start.followed,

@@ -98,6 +98,8 @@ class Fault(StrEnum):
     """The engine dies and a person restores an earlier backup, as `restore` does it."""
     PAUSED = "paused"
     """The machine sleeps, or is off, for hours, and the exchange goes on without any engine."""
+    TAPE_DAMAGED = "tape_damaged"
+    """The tape's folder has strange, torn or deleted files, a file in its place, or less room."""
     # -- the wallet, per minute
     VENUE_REDEEMS = "venue_redeems"
     """The venue redeems for the account, whatever that has asked for itself."""
@@ -159,6 +161,7 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.HOME_PUT_BACK: 0.2,
     Fault.BACKUP_RESTORED: 0.1,
     Fault.PAUSED: 0.3,
+    Fault.TAPE_DAMAGED: 2.0,
     Fault.VENUE_REDEEMS: 1.0,
     Fault.CRASH_REDEEMING: 0.5,
     Fault.TOKENS_COME: 0.7,
@@ -190,6 +193,9 @@ PAUSES_ONLY = frozenset({Fault.PAUSED})
 GIVEN_ONLY = frozenset({Fault.TOKENS_COME})
 """Likewise: only worlds in which tokens come from outside."""
 
+TAPES_ONLY = frozenset({Fault.TAPE_DAMAGED})
+"""Likewise: only worlds whose engines write a tape."""
+
 MARGINED_ONLY = frozenset({Fault.MARK_LEAPS})
 """Likewise: only worlds with a perpetual."""
 
@@ -215,6 +221,7 @@ class Faults:
         puts_back: bool = False,
         pauses: bool = False,
         given: bool = False,
+        tapes: bool = False,
         margined: bool = False,
     ) -> None:
         """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
@@ -235,9 +242,11 @@ class Faults:
                 continue
             if fault in GIVEN_ONLY and not given and fault not in (chosen or ()):
                 continue
+            if fault in TAPES_ONLY and not tapes and fault not in (chosen or ()):
+                continue
             if fault in MARGINED_ONLY and not margined and fault not in (chosen or ()):
                 continue
-            has = random.random() < FAULTS_SHARE or fault in PAUSES_ONLY | GIVEN_ONLY
+            has = random.random() < FAULTS_SHARE or fault in PAUSES_ONLY | GIVEN_ONLY | TAPES_ONLY
             strength = random.choice(STRENGTHS)
             if chosen is not None:
                 has, strength = fault in chosen, NAMED_STRENGTH

@@ -35,9 +35,9 @@ from engine.executor.venue_reports import BEHIND
 from engine.lab.simulate.accounts import SERIES, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.beside import has_perpetual
-from engine.lab.simulate.disk import Disk, Journal
+from engine.lab.simulate.disk import Disk, Journal, NullWriter
 from engine.lab.simulate.engine_run import AUTH, EngineRun
-from engine.lab.simulate.faults import PUT_BACK_ONLY, Faults
+from engine.lab.simulate.faults import PUT_BACK_ONLY, Fault, Faults
 from engine.lab.simulate.fee_assets import FeesIn
 from engine.lab.simulate.hand_orders import HandOrders
 from engine.lab.simulate.judges import EngineRuns, RowsJudge
@@ -46,6 +46,7 @@ from engine.lab.simulate.network import MS, Later, Network, S
 from engine.lab.simulate.order_judges import DECIDED, LEAVING, late_operation
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.put_back import Homes, PutBack, loss_messages
+from engine.lab.simulate.tapes import Tapes
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
 from engine.venues.demo.exchange import DemoExchange
@@ -258,6 +259,8 @@ class SimulatedAccount:
         self.losing = False
         """True where the journal loses its end with the life that goes on now."""
         self.homes = Homes(self.disk, random, on=any(map(faults.rate, PUT_BACK_ONLY)))
+        self.tapes = Tapes(random)
+        """Read and damaged where the world has that."""
         self._lost: list[Record] | None = None
         """What the journal lost and no person has accepted yet."""
         self._left: dict[int, Order | AnyWalletEffect] = {}
@@ -321,6 +324,7 @@ class SimulatedAccount:
             later=self.later,
             leaves=self._leaves,
         )
+        taped = self.faults.rate(Fault.TAPE_DAMAGED) > 0
         run = self.engine_run = EngineRun(
             self.id,
             self._home,
@@ -341,6 +345,7 @@ class SimulatedAccount:
                     self._series or key in (*self._events, *self._pairs, *self._perpetuals)
                 ),
             ),
+            taper=self.tapes.opened(self._home, process, self.disk) if taped else NullWriter(),
         )
         process.create_task(run.live()).add_done_callback(lambda task: self._over(run, task))
         self.later(self.now() + S, lambda: self._second(run))
@@ -439,6 +444,7 @@ class SimulatedAccount:
             return
         self.runs.watch(run, self.speak)
         self.rows.look(run.executor, self.speak)
+        self.tapes.look(self.now(), self.speak)
         if any(BEHIND in why for why in run.executor.to_release):
             self.recover(run)
             return

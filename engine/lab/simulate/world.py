@@ -91,6 +91,7 @@ class Chaos:
             Fault.JOURNAL_LOST: lambda: self._lose_journal(run),
             Fault.HOME_PUT_BACK: lambda: self._put_back(run, restored=False),
             Fault.BACKUP_RESTORED: lambda: self._put_back(run, restored=True),
+            Fault.TAPE_DAMAGED: self._damage_tape,
         }
         account.faults.counts[fault] += 1
         acts[fault]()
@@ -164,6 +165,10 @@ class Chaos:
             account.homes.want(PutBack.RESTORED if restored else PutBack.COPIED)
             run.journal.dies_in = self._random.randint(0, 60)
 
+    def _damage_tape(self) -> None:
+        account = self._account
+        account.faults.seen(f"tape_{account.tapes.damage()}")
+
     def _hang(self, run: EngineRun) -> None:
         """Let the engine hang, another one start, and the first one come back for a while."""
         account = self._account
@@ -208,6 +213,9 @@ PUT_BACK_EVERY, PUT_BACK_AT = 13, 7
 
 PAUSES_EVERY, PAUSES_AT = 17, 3
 """Every seventeenth gathering seed is a world whose machine pauses for hours."""
+
+TAPES_EVERY, TAPES_AT = 23, 9
+"""Every twenty-third gathering seed is a world whose engines write a tape; machines pause there."""
 
 GIVEN_EVERY, GIVEN_AT = 19, 5
 """Every nineteenth gathering seed is a world in which tokens come from outside."""
@@ -264,13 +272,15 @@ def _faults_of(
     seed: int, rng: Random, only: Iterable[Fault] | None, *, gathers: bool, perp: bool
 ) -> Faults:
     """Return the faults that a seed draws among those its kind of world has."""
+    tapes = gathers and seed % TAPES_EVERY == TAPES_AT
     return Faults(
         rng,
         only,
         makers=seed % MAKERS_EVERY == MAKERS_AT,
         gathers=gathers,
         puts_back=gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT,
-        pauses=gathers and seed % PAUSES_EVERY == PAUSES_AT,
+        pauses=tapes or (gathers and seed % PAUSES_EVERY == PAUSES_AT),
+        tapes=tapes,
         given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
         margined=perp,
     )

@@ -37,12 +37,15 @@ from engine.live.proof import CancelProof
 from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
+from engine.runtime.tape import TapeWriter
+from engine.runtime.tape_format import segments
 from engine.venues.demo.ledger import ExchangeLedger
 from storage.loss import Known
 from storage.projected import HANDLERS
 from storage.projected.orders import OrderRow
 
 S, H, F = OrderState, Happened, Fault
+TAPED = (F.PAUSED, F.TAPE_DAMAGED)
 Patch = Any
 
 
@@ -262,9 +265,38 @@ def _a_start_looks_back_an_hour(patch: Patch) -> None:
     patch.setattr(Reconciler, "_fills_since", lambda s, now: max(since(s, now), now - hour_ns))
 
 
+def _pauses_are_of_minutes(patch: Patch) -> None:
+    patch.setattr(world, "PAUSE_H", (0.05, 0.06))
+
+
+def _a_clean_up_changes_its_list(patch: Patch) -> None:
+    def walks(self: Any, written: Any, now_ns: int) -> None:
+        old = [path for path in segments(self._folder) if path.name < written.name]
+        for path, _ in zip(old, list(old), strict=True):
+            if now_ns - self._segment_first_ns > self._keep_ns or len(old) > 2:
+                path.unlink()
+                old.remove(path)
+
+    _pauses_are_of_minutes(patch)
+    patch.setattr(TapeWriter, "_keep_budget", walks)
+
+
+def _an_aid_s_error_ends_the_engine(patch: Patch) -> None:
+    def raised(_: Any, error: Exception) -> None:
+        raise RuntimeError(f"the tape's thread has died: {error}")
+
+    _a_clean_up_changes_its_list(patch)
+    patch.setattr(TapeWriter, "leave_out", raised)
+
+
+def _the_tape_is_never_cleaned_up(patch: Patch) -> None:
+    _pauses_are_of_minutes(patch)
+    patch.setattr(TapeWriter, "_keep_budget", lambda *_: None)
+
+
 def _an_operation_waits_for_ever(patch: Patch) -> None:
     # Pauses of minutes, and many: one must begin while an operation waits.
-    patch.setattr(world, "PAUSE_H", (0.05, 0.06))
+    _pauses_are_of_minutes(patch)
     patch.setattr(world, "PAUSES_MAX", 1_000)
     patch.setitem(PER_MINUTE, F.PAUSED, 3.0)
     patch.setattr(SafetyLane, "veto", lambda *_: "")
@@ -637,6 +669,9 @@ MUTANTS = (
     Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("it looks back an hour", _a_start_looks_back_an_hour, (F.PAUSED, F.REPORT_LOST), 8, 2.0),
+    Mutant("a clean-up loses the tape", _a_clean_up_changes_its_list, TAPED, 4, accounts=1),
+    Mutant("a clean-up ends the engine", _an_aid_s_error_ends_the_engine, TAPED, 4, accounts=1),
+    Mutant("no clean-up", _the_tape_is_never_cleaned_up, TAPED, 4, 2.0, accounts=1),
     Mutant(
         "an operation leaves after a sleep",
         _an_operation_waits_for_ever,

@@ -9,6 +9,9 @@ from tests.lab.simulate.perpetual_mutants import MUTANTS as OF_PERPETUALS
 
 MUTANTS = (*OF_BINARIES, *OF_PERPETUALS)
 QUICK = {
+    "a clean-up loses the tape",
+    "a clean-up ends the engine",
+    "no clean-up",
     "it sends what the journal has not named",
     "the complement's price is not 1 minus p",
     "it trades before the venue was asked",
