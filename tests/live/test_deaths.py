@@ -16,17 +16,23 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from engine.domain.commands import StartBot
-from engine.domain.events import OrderFilled
-from engine.domain.instruments import InstrumentId, Leg
+from engine.domain.events import FillsListed, OrderFilled
+from engine.domain.instruments import BotId, InstrumentId, Leg
 from engine.domain.orders import ORDER_ENDS
+from engine.runtime.first_settings import DOCUMENT, first_settings
 from engine.venues.demo.client import DemoVenue
 from storage.commands import STOP_PROOF, CommandState
+from storage.database import connect_writer
 from storage.journal import decode, load
+from storage.schema import migrate
+from storage.settings import Saved, applied, save
+from storage.users import ENGINE_ID
 from tests.live.programs import ACCOUNT, BOT, LONG_S, Programs, check_books, ours, prepare
 from tests.live.test_soak import pid_of, up
 from tests.ports import free_port
@@ -133,6 +139,9 @@ def stop(programs: Programs, last: subprocess.Popen[bytes]) -> None:
 
 DESK_DEATHS = 100
 DESK_LIFE_S = 6.0
+QUOTES_ON = {"parameters": {"rest_when_losing": False}}
+"""Its makers lose at a hundred restarts; one that rests then would not show that a desk trades."""
+
 WARM_S = 60.0
 """How long the desk trades before the first death: a first start measures volatility first."""
 
@@ -142,9 +151,18 @@ CENT = 10_000
 
 @pytest.fixture
 def first_desk() -> Iterator[Programs]:
-    """A home that nothing is in yet; its name is short, as the supervisor's socket is in it."""
+    """A home as a first start makes it; its name is short, as the supervisor's socket is in it."""
     home = Path(tempfile.mkdtemp(prefix="pb"))
     made = Programs(home, free_port())
+    migrate(made.state)
+    with closing(connect_writer(made.state)) as connection:
+        assert first_settings(connection, ENGINE_ID, 1)
+        diff = {"bots": dict.fromkeys(("demo-updown", "demo-events"), QUOTES_ON)}
+        saved = save(
+            connection, engine_id=ENGINE_ID, who="test", diff=diff, base_version=1, now_ns=2
+        )
+        assert isinstance(saved, Saved)
+        applied(connection, ENGINE_ID, saved.version, 2)
     yield made
     for program in made.running:
         if "up" in list(program.args) and program.poll() is None:  # type: ignore[arg-type]
@@ -166,6 +184,8 @@ def killed(desk: Programs) -> float:
 def test_a_hundred_deaths_on_the_desk_of_a_first_start_lose_nothing(first_desk: Programs) -> None:
     desk, chance = first_desk, random.Random(DESK_DEATHS)
     whole = up(desk, free_port())
+    for bot in DOCUMENT["bots"]:
+        assert desk.command(StartBot(bot=BotId(bot))).state is CommandState.DONE
     desk.until(lambda: desk.live() > 0, "an order rests")
     time.sleep(WARM_S)
     back_s: list[float] = []
@@ -204,8 +224,10 @@ def differences(desk: Programs) -> list[str]:
     """
     resting, fills, held, cash = asyncio.run(listed(desk.port))
     ledger = ours(desk.home).ledger
-    said = map(decode, load(desk.home / "journal.db"))
-    booked = {one.id for one in said if isinstance(one, OrderFilled) and one.account == ACCOUNT}
+    booked = set[object]()
+    for said in map(decode, load(desk.home / "journal.db")):
+        listed_ones = said.fills if isinstance(said, FillsListed) else (said,)
+        booked |= {one.fill for one in listed_ones if isinstance(one, OrderFilled)}
     found = [f"{number} rests" for number in resting]
     found += [f"fill {one} lacks" for one in fills - booked]
     found += [f"fill {one} is nobody's" for one in booked - fills]
@@ -231,7 +253,7 @@ async def listed(
     venue = DemoVenue(f"http://127.0.0.1:{port}", ACCOUNT)
     try:
         still_open = [one.order for one in (await venue.open_orders()).orders]
-        fills = {one.id for one in (await venue.fills(0)).fills}
+        fills = {one.fill for one in (await venue.fills(0)).fills}
         held = {(key, leg): size for key, leg, size in (await venue.positions()).holdings}
         return still_open, fills, held, (await venue.balances()).cash_micro["pUSD"]
     finally:
