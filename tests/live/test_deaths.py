@@ -230,7 +230,7 @@ def differences(desk: Programs) -> list[str]:
         booked |= {one.fill for one in listed_ones if isinstance(one, OrderFilled)}
     found = [f"{number} rests" for number in resting]
     found += [f"fill {one} lacks" for one in fills - booked]
-    found += [f"fill {one} is nobody's" for one in booked - fills]
+    found += [f"fill {one} was never made there" for one in booked - fills]
     unpaid = {market for market, _ in held}
     paid = sum(one.redeemable_micro for key, one in ledger.redeemable.items() if key not in unpaid)
     for key, terms in ledger.state.instruments.items():

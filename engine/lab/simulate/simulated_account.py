@@ -9,7 +9,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -49,6 +49,7 @@ from engine.lab.simulate.put_back import Homes, PutBack, loss_messages
 from engine.lab.simulate.tapes import Tapes
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
+from engine.runtime.tape import Entries
 from engine.venues.demo.exchange import DemoExchange
 from storage.commands import leave
 from storage.journal import Record, decode
@@ -216,6 +217,23 @@ class Operator:
 # -- One account: its engines one after another, the chaos they live in, and its judges ------------
 
 
+class Alone(NamedTuple):
+    """The exchange's instruments that are of no series."""
+
+    events: list[InstrumentId]
+    pairs: list[InstrumentId]
+    perpetuals: list[InstrumentId]
+
+
+def alone_at(exchange: DemoExchange) -> Alone:
+    alone = [m for m in exchange.order_entry.markets.values() if not m.instrument.series]
+    return Alone(
+        [m.instrument.id for m in alone if m.chained],
+        [m.instrument.id for m in alone if m.kind is Kind.SPOT],
+        [m.instrument.id for m in alone if m.margined],
+    )
+
+
 class SimulatedAccount:
     """One account with everything around it. `verdicts` fills when a judge speaks."""
 
@@ -269,10 +287,7 @@ class SimulatedAccount:
         self.starts = 0
         self.snapshot_every = random.choice((200, 1_000, 50_000))
         self._series = random.random() < 0.8
-        alone = [m for m in exchange.order_entry.markets.values() if not m.instrument.series]
-        self._pairs = [m.instrument.id for m in alone if m.kind is Kind.SPOT]
-        self._perpetuals = [m.instrument.id for m in alone if m.margined]
-        self._events = [m.instrument.id for m in alone if m.chained]
+        self._alone = alone_at(exchange)
 
     # -- lives -------------------------------------------------------------------------------------
 
@@ -280,11 +295,12 @@ class SimulatedAccount:
         """Save the settings, as a first start does, and start. `home` = where the latch lies."""
         self._home, self.kill_path = home, home / "KILL"
         name, connection, now_ns = self.settings.name, self.disk.state, self.now()
-        groups: list[str | list[InstrumentId]] = [self._events, *([SERIES] if self._series else [])]
-        groups += [group for group in (self._pairs, self._perpetuals) if group]
+        alone, series = self._alone, [SERIES] if self._series else []
+        groups: list[str | list[InstrumentId]] = [alone.events, *series]
+        groups += [group for group in (alone.pairs, alone.perpetuals) if group]
         if SHARED and self.random.random() < SHARED:  # several owners in each instrument
             groups *= self.random.choice(OWNERS)
-        linear = [*self._pairs, *self._perpetuals]
+        linear = [*alone.pairs, *alone.perpetuals]
         bots = bots_of(self.settings, groups, self.random, makers=self._makers, pairs=linear)
         document = {
             "accounts": {name: self.settings.model_dump(mode="json", exclude_none=True)},
@@ -324,7 +340,6 @@ class SimulatedAccount:
             later=self.later,
             leaves=self._leaves,
         )
-        taped = self.faults.rate(Fault.TAPE_DAMAGED) > 0
         run = self.engine_run = EngineRun(
             self.id,
             self._home,
@@ -341,14 +356,18 @@ class SimulatedAccount:
                 random=self.random,
                 later=self.later,
                 deliver=lambda events: process.within(self._feed, run, events),
-                subscribed=lambda key: (
-                    self._series or key in (*self._events, *self._pairs, *self._perpetuals)
-                ),
+                subscribed=lambda key: self._series or any(key in one for one in self._alone),
             ),
-            taper=self.tapes.opened(self._home, process, self.disk) if taped else NullWriter(),
+            taper=self._taper(process),
         )
         process.create_task(run.live()).add_done_callback(lambda task: self._over(run, task))
         self.later(self.now() + S, lambda: self._second(run))
+
+    def _taper(self, process: Process) -> Entries:
+        """Return the tape of a life, where its world has one."""
+        if self.faults.rate(Fault.TAPE_DAMAGED):
+            return self.tapes.opened(self._home, process, self.disk)
+        return NullWriter()
 
     def run_process(self, run: EngineRun) -> None:
         """Let a process do what is due; what it dies of has a successor."""

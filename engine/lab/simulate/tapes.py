@@ -19,7 +19,7 @@ from engine.errors import BadInput
 from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_truth import Speak
-from engine.runtime.aids import opened_or_anew
+from engine.runtime.aids import Tolerates, opened_or_anew
 from engine.runtime.tape import Entries, NoTape, TapeWriter, read
 from engine.runtime.tape_format import segments
 
@@ -49,6 +49,7 @@ class WorldTape(TapeWriter):
         )
         self.keep_bytes = keep_bytes
         self._process = process
+        self._survives = Tolerates(lambda _: None, self._dropped)
         self._later(WRITE_S)
 
     @property
@@ -61,13 +62,14 @@ class WorldTape(TapeWriter):
 
     def _turn(self) -> None:
         """Write what waits, as the thread of an aid does; what it raises goes no further."""
-        pause_s = WRITE_S
-        try:
-            if not self.work():
-                pause_s = RETRY_S
-        except Exception as error:  # noqa: BLE001 as `engine.runtime.aids.aid_thread` does
-            self.leave_out(error)
-        self._later(pause_s)
+        done = True
+        with self._survives:
+            done = self.work()
+        self._later(WRITE_S if done else RETRY_S)
+
+    def _dropped(self, error: Exception) -> str:
+        self.leave_out(error)
+        return str(error)
 
     def close(self) -> None:
         """Write what is left."""
@@ -152,7 +154,7 @@ class Tapes:
 
     def _replace(self, folder: Path) -> None:
         self._strays += 1
-        self._known.clear()  # what nobody knows any more may be used again
+        self._known.clear()  # what is known of no more may be used again
         folder.rename(folder.with_name(f"tape-{self._strays}"))
         folder.write_bytes(b"no folder")
 

@@ -30,6 +30,7 @@ from engine.lab.simulate.fee_assets import FeesIn, fees_in
 from engine.lab.simulate.network import MS, Redeeming, S
 from engine.lab.simulate.put_back import PutBack
 from engine.lab.simulate.simulated_account import SimulatedAccount
+from engine.lab.simulate.tapes import Tapes
 from engine.lab.simulate.venue_truth import leap
 from engine.live.commands.foreign import TokensCame, book
 from engine.log import silent
@@ -91,7 +92,7 @@ class Chaos:
             Fault.JOURNAL_LOST: lambda: self._lose_journal(run),
             Fault.HOME_PUT_BACK: lambda: self._put_back(run, restored=False),
             Fault.BACKUP_RESTORED: lambda: self._put_back(run, restored=True),
-            Fault.TAPE_DAMAGED: self._damage_tape,
+            Fault.TAPE_DAMAGED: lambda: self._damage(account.tapes),
         }
         account.faults.counts[fault] += 1
         acts[fault]()
@@ -165,9 +166,8 @@ class Chaos:
             account.homes.want(PutBack.RESTORED if restored else PutBack.COPIED)
             run.journal.dies_in = self._random.randint(0, 60)
 
-    def _damage_tape(self) -> None:
-        account = self._account
-        account.faults.seen(f"tape_{account.tapes.damage()}")
+    def _damage(self, tapes: Tapes) -> None:
+        self._account.faults.seen(f"tape_{tapes.damage()}")
 
     def _hang(self, run: EngineRun) -> None:
         """Let the engine hang, another one start, and the first one come back for a while."""
