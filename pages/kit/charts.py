@@ -14,7 +14,7 @@ import streamlit as st
 from engine.domain.instruments import is_bid
 from engine.domain.products.binary import mirrored
 from pages.frame import look
-from pages.kit.words import clock, utc, zone
+from pages.kit.words import clock, decimals_of, utc, zone
 from storage.views import Row
 
 if TYPE_CHECKING:
@@ -86,16 +86,18 @@ def compared(
     """
     together = max(c[0][0] for c in curves.values()) <= min(c[-1][0] for c in curves.values())
     unit, figure = "%" if currency is None else currency, go.Figure()
-    colours = LINES[look.dark()]
+    colours, far = LINES[look.dark()], Decimal(0)
     for place, (name, points) in enumerate(curves.items()):
         start_ns, first = points[0]
         times = [at_ns for at_ns, _ in points]
+        moved = [
+            value - first if currency is not None else 100 * (value / first - 1)
+            for _, value in points
+        ]
+        far = max([far, *map(abs, moved)])
         figure.add_scatter(
             x=_wall(times) if together else [(at_ns - start_ns) / HOUR_NS for at_ns in times],
-            y=[
-                float(value - first if currency is not None else 100 * (value / first - 1))
-                for _, value in points
-            ],
+            y=[float(value) for value in moved],
             name=name,
             mode="lines" if len(points) > 1 else "markers",
             line={
@@ -108,7 +110,9 @@ def compared(
             hovertemplate=f"%{{y:+,.4f}} {unit}<br>%{{customdata}}<extra>{escape(name)}</extra>",
         )
     figure.update_layout(
-        uirevision=key, yaxis={"tickformat": "+,.2f"}, legend={"orientation": "h", "y": -0.2}
+        uirevision=key,
+        yaxis={"tickformat": f"+,.{decimals_of([far / 10])}f"},
+        legend={"orientation": "h", "y": -0.2},
     )
     across = zone() if together else "hours since the start"
     st.plotly_chart(

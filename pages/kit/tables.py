@@ -14,7 +14,7 @@ from pandas.io.formats.style import Styler
 
 from pages.frame import look
 from pages.kit import names
-from pages.kit.words import NOTHING, exact, zone, zone_short
+from pages.kit.words import NOTHING, decimals_of, exact, zone, zone_short
 from storage.views import ROWS_MAX
 
 ROW_HEIGHT, HEAD_HEIGHT = 27, 36
@@ -45,8 +45,6 @@ class ColKind(StrEnum):
     GAIN = "gain"
     """Money with its sign, coloured."""
     SIZE = "size"
-    FINE_SIZE = "fine_size"
-    FINEST_SIZE = "finest_size"
     PRICE = "price"
     """In cents where all rows are binaries."""
     COARSE_PRICE = "coarse_price"
@@ -64,15 +62,9 @@ class Col(NamedTuple):
 
 
 _FORMATS = {
-    "money": "%,.2f",
-    "fee": "%,.4f",
-    "gain": "%+,.2f",
     "count": "localized",
     "number": "plain",
     "rate": "%,.0f",
-    "size": "%,.2f",
-    "fine_size": "%,.6f",
-    "finest_size": "%,.8f",
     "price": "%,.4f",
     "coarse_price": "%,.2f",
     "fine_price": "%,.8f",
@@ -80,9 +72,10 @@ _FORMATS = {
     "fine_cents": "%.2f¢",
 }
 CENTS = ("cents", "fine_cents")
-SIZES = ("fine_size", "finest_size")
+LEAST = {"size": 2, "money": 2, "fee": 4, "gain": 2}
+"""Decimals of amounts, where none of a column needs more."""
+SIZE_DECIMALS_MAX = 8
 TEN_THOUSANDTH = Decimal("0.0001")
-MILLIONTH = Decimal("0.000001")
 TENTH_OF_A_CENT = Decimal("0.001")
 MONEY = ("money", "fee", "gain")
 _WIDTHS: dict[str, Any] = {"words": "medium", "id": "medium", "market": "medium", "long": "large"}
@@ -268,6 +261,7 @@ def _drawn(rows: Sequence[TableRow], columns: Columns) -> dict[str, Any]:
             frame[name] = pd.to_datetime(frame[name], unit="ns", utc=True)
     currencies = {row.get("currency") for row in rows} - {None}
     unit = f", {currencies.pop()}" if len(currencies) == 1 else ""
+    forms = {name: _form(rows, name, kind) for name, (_, kind) in columns.items()}
     gains = [name for name, (_, kind) in columns.items() if kind == "gain"]
     return {
         # Named, because pandas would name it anew each time and no table were ever the same.
@@ -278,7 +272,7 @@ def _drawn(rows: Sequence[TableRow], columns: Columns) -> dict[str, Any]:
         "height": _height(len(rows)),
         "placeholder": NOTHING,
         "column_config": {
-            name: _column(f"{label}{unit}" if kind in MONEY else label, kind)
+            name: _column(f"{label}{unit}" if kind in MONEY else label, kind, forms[name])
             for name, (label, kind) in columns.items()
         },
     }
@@ -295,16 +289,22 @@ def _height(rows: int) -> Any:
 
 
 def _finer(rows: Sequence[TableRow], name: str, kind: str, *, in_cents: bool) -> str:
-    """Return the kind that shows a column's small values: no size may seem a zero, or a round one.
-
-    Sizes of spot pairs have up to eight decimals.
-    """
-    if kind == "price":
-        return _cents(rows, name) if in_cents else _price(rows, name)
-    fine = [row[name] for row in rows if kind == "size" and names.fine(row[name])]
-    if not fine:
+    """Return the kind that shows each price of a column whole."""
+    if kind != "price":
         return kind
-    return SIZES[any(Decimal(str(one)) % MILLIONTH for one in fine)]
+    return _cents(rows, name) if in_cents else _price(rows, name)
+
+
+def _decimals(rows: Sequence[TableRow], name: str, kind: str) -> int:
+    """Return how many decimals a column of amounts has: none may seem a zero, or a round one.
+
+    A size has what its instrument counts in, as far as one of the column needs it.
+    """
+    found = [row[name] for row in rows if row[name] is not None]
+    if kind != "size":
+        return decimals_of(found, LEAST[kind])
+    fine = [Decimal(str(one)).normalize().as_tuple().exponent for one in found if names.fine(one)]
+    return min(SIZE_DECIMALS_MAX, max([LEAST[kind], *(-int(one) for one in fine)]))
 
 
 def _price(rows: Sequence[TableRow], name: str) -> str:
@@ -327,7 +327,9 @@ def _plain(value: Any, kind: str) -> Any:
         return names.market(value)
     if kind in CENTS and value is not None:
         return float(value) * 100
-    return float(value) if isinstance(value, Decimal) else value
+    if isinstance(value, Decimal):
+        return float(value) + 0.0  # a zero has no minus
+    return value
 
 
 def _tone(value: Any) -> str:
@@ -336,7 +338,14 @@ def _tone(value: Any) -> str:
     return f"color: {(GREEN if value > 0 else RED)[look.dark()]}"
 
 
-def _column(label: str, kind: str) -> Any:
+def _form(rows: Sequence[TableRow], name: str, kind: str) -> str:
+    """Return how the browser writes a column's numbers; empty = it has none."""
+    if kind not in LEAST:
+        return _FORMATS.get(kind, "")
+    return f"%{'+' if kind == 'gain' else ''},.{_decimals(rows, name, kind)}f"
+
+
+def _column(label: str, kind: str, form: str) -> Any:
     if kind == "time" and exact():
         return st.column_config.DatetimeColumn(
             f"{label}, UTC", format="YYYY-MM-DD HH:mm:ss.SSS", timezone="UTC"
@@ -345,6 +354,6 @@ def _column(label: str, kind: str) -> Any:
         return st.column_config.DatetimeColumn(
             f"{label}, {zone_short()}", format="MMM D, HH:mm:ss", timezone=zone()
         )
-    if kind in _FORMATS:
-        return st.column_config.NumberColumn(label, format=_FORMATS[kind])
+    if form:
+        return st.column_config.NumberColumn(label, format=form)
     return st.column_config.TextColumn(label, width=_WIDTHS.get(kind))

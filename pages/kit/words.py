@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo, available_timezones
@@ -13,28 +14,43 @@ from pages.kit.home import now_ns
 
 SECOND_NS = 1_000_000_000
 NOTHING = "\N{EN DASH}"
-HALF_A_CENT = Decimal("0.005")
+MONEY_DECIMALS = (2, 4, 6)
+"""How many an amount may be shown with: cents, what a fee needs, and all that is kept."""
+
+
+def decimals_of(values: Iterable[Decimal | float], least: int = 2) -> int:
+    """Return with how many decimals amounts are shown, so that none seems a zero that is not one.
+
+    A loss of less than half a cent is -0.0031, and no -0.00; `least` = where all are larger.
+    """
+    smallest = min((abs(float(value)) for value in values if value), default=1.0)
+    enough = [one for one in MONEY_DECIMALS if one >= least and 2 * smallest * 10**one > 1]
+    return enough[0] if enough else MONEY_DECIMALS[-1]
 
 
 def money(value: Decimal | None, currency: str = "", *, signed: bool = False) -> str:
-    """Return an amount with its currency, two decimals or four where it is small and needs them."""
+    """Return an amount with its currency: two decimals, or four where it is small and needs them.
+
+    Six where it would seem a zero with four.
+    """
     if value is None:
         return NOTHING
-    decimals = 2 if abs(value) >= 1 or value == round(value, 2) else 4
-    text = f"{value:{'+' if signed else ''},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    cents = abs(value) >= 1 or value == round(value, 2)
+    text = _amount(value, decimals_of([value], 2 if cents else 4), signed=signed)
     return f"{text} {currency}".strip()
 
 
-def in_column(value: Decimal | None, *, signed: bool = False) -> str:
+def in_column(value: Decimal | float | None, *, signed: bool = False) -> str:
     """Return an amount as one of a column: two decimals always, so that points stand in line.
 
     What is not zero but would round to it keeps its four decimals: a zero it must not seem.
     """
-    if value is not None and 0 < abs(value) <= HALF_A_CENT:
-        return money(value, signed=signed)
-    if value is None:
-        return NOTHING
-    return f"{value:{'+' if signed else ''},.2f}".replace("-", "\N{MINUS SIGN}")
+    return NOTHING if value is None else _amount(value, decimals_of([value]), signed=signed)
+
+
+def _amount(value: Decimal | float, decimals: int, *, signed: bool) -> str:
+    value += 0  # a zero has no minus
+    return f"{value:{'+' if signed else ''},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def micro(value: int | None, currency: str = "", *, signed: bool = False) -> str:

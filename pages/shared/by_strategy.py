@@ -14,7 +14,7 @@ from pages.kit import guard, panels
 from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.home import now_ns
 from pages.kit.tables import Col, ColKind, columns_of, table
-from pages.kit.words import NOTHING
+from pages.kit.words import NOTHING, in_column
 from pages.shared import evidence as shown
 from storage.evidence import evidence
 from storage.views import Row
@@ -51,7 +51,8 @@ def tested(name: str, entry: StrategyEntry) -> str:
 def _mean(row: EvidenceRow) -> str:
     if row.error or row.mean is None or row.low is None or row.high is None:
         return f"no mean: {row.error or 'it traded too little'}"
-    return f"{row.mean:+,.2f} [{row.low:+,.2f}, {row.high:+,.2f}] {row.currency} a {row.per}"
+    mean, low, high = (in_column(one, signed=True) for one in (row.mean, row.low, row.high))
+    return f"{mean} [{low}, {high}] {row.currency} a {row.per}"
 
 
 def rows_of(catalog: Mapping[str, StrategyEntry], name: str = "") -> list[Row]:

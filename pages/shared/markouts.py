@@ -11,7 +11,7 @@ from engine.domain.instruments import Mode
 from pages.kit import guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.tables import Col, ColKind, columns_of
-from pages.kit.words import NOTHING
+from pages.kit.words import NOTHING, in_column
 from storage.markouts import AT_RESOLUTION, HORIZONS_MS, MarkoutState
 from storage.views import Row
 from storage.views.markouts import BotMarkout, MarkoutShown, by_bot, of_fills
@@ -71,15 +71,11 @@ MEANING = (
 
 
 def cents(value: float | None) -> str:
-    if value is None:
-        return NOTHING
-    return f"{value:+.2f}¢".replace("-", "\N{MINUS SIGN}")
+    return NOTHING if value is None else f"{in_column(value, signed=True)}¢"
 
 
 def bps(value: float | None) -> str:
-    if value is None:
-        return NOTHING
-    return f"{value:+.2f} bp".replace("-", "\N{MINUS SIGN}")
+    return NOTHING if value is None else f"{in_column(value, signed=True)} bp"
 
 
 def word(shown: MarkoutShown | None) -> str:
@@ -149,7 +145,7 @@ def _cell(row: BotMarkout | None, where: str) -> str:
         return f'<td class="pb-num">{NOTHING}</td>'
     if row.mean_cents is None:
         return f'<td class="pb-num">{NOTHING}<br><small>{row.unknown:,} unknown</small></td>'
-    error = "" if row.error_cents is None else f" ± {row.error_cents:.2f}"
+    error = "" if row.error_cents is None else f" ± {in_column(row.error_cents)}"
     unknown = f", {row.unknown:,} unknown" if row.unknown else ""
     mean = bps(row.mean_cents) if row.in_bps else cents(row.mean_cents)
     return (

@@ -288,6 +288,10 @@ def _check(account: str, *, alive: bool, now: int) -> str:
     return f"{escape(text)} · {panels.link('Alerts', 'alerts')}"
 
 
+LEDGER_PARTS = ("cash", "pending", "redeemable", "inventory")
+"""What an account's equity is made of."""
+
+
 def sentence(row: Row, *, alive: bool, now: int) -> str:
     """Return what the last check found, when, and over what."""
     when = f"{age(max(0, now - row['at_ns']))} ago, at journal record {row['seq']:,}"
@@ -296,9 +300,8 @@ def sentence(row: Row, *, alive: bool, now: int) -> str:
     difference = f"difference {row['difference']:.6f} {row['currency']}"
     verdict = f"BROKEN, {difference}" if row["text"] else f"Checked, {difference}"
     late = alive and now - row["at_ns"] > CHECK_AGE_NS_MAX
-    text = f"{verdict}: cash {row['cash']:,.2f} + pending {row['pending']:,.2f} + "
-    text += f"redeemable {row['redeemable']:,.2f} + inventory "
-    text += f"{row['inventory']:,.2f} against the journal's own sum, {when}; "
+    parts = (f"{name} {in_column(row[name])}" for name in LEDGER_PARTS)
+    text = f"{verdict}: {' + '.join(parts)} against the journal's own sum, {when}; "
     text += f"{count(row['checks'], 'check')}, {row['differed']:,} with a difference"
     return f"{'CHECKS HAVE STOPPED. The last one: ' if late else ''}{text}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import copysign
 from typing import Any
 
 import pytest
@@ -24,7 +25,15 @@ def test_a_size_that_is_not_zero_never_seems_it(value: str, text: str) -> None:
     assert names.size(None) == NOTHING
 
 
-@pytest.mark.parametrize(("smallest", "shown"), [("0.004", "%,.6f"), ("0.01", "%,.2f")])
+@pytest.mark.parametrize(
+    ("smallest", "shown"),
+    [
+        ("0.004", "%,.3f"),
+        ("0.003000", "%,.3f"),
+        ("0.01", "%,.2f"),
+        ("0.00000012", "%,.8f"),
+    ],
+)
 def test_a_column_with_a_tiny_size_shows_all_its_digits(
     smallest: str, shown: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -33,6 +42,30 @@ def test_a_column_with_a_tiny_size_shows_all_its_digits(
     rows = [{"size": Decimal(12)}, {"size": Decimal(smallest)}, {"size": None}]
     tables.table(rows, {"size": ("Size", "size")}, key="one")
     assert drawn["column_config"]["size"]["type_config"]["format"] == shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "smallest", "shown"),
+    [
+        ("gain", "-0.01", "%+,.2f"),
+        ("gain", "0", "%+,.2f"),
+        ("gain", "-0.0031", "%+,.4f"),
+        ("gain", "-0.000004", "%+,.6f"),
+        ("money", "0.004", "%,.4f"),
+        ("fee", "0.01", "%,.4f"),
+        ("fee", "0.00004", "%,.6f"),
+    ],
+)
+def test_no_amount_of_a_column_seems_a_zero_and_a_zero_has_no_minus(
+    kind: str, smallest: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(tables.st, "dataframe", lambda **kept: drawn.update(kept))
+    amounts = (Decimal(12), Decimal(smallest), Decimal("-0.0"), None)
+    tables.table([{"pnl": one} for one in amounts], {"pnl": ("PnL", kind)}, key="one")
+    assert drawn["column_config"]["pnl"]["type_config"]["format"] == shown
+    frame = getattr(drawn["data"], "data", drawn["data"])
+    assert copysign(1, frame["pnl"][2]) == 1
 
 
 def test_a_working_order_names_its_account_and_has_no_empty_columns() -> None:

@@ -13,7 +13,10 @@ from pages.kit import names, words
         (Decimal("1234.5"), False, "1,234.50 USD"),
         (Decimal("-0.0123"), True, "\N{MINUS SIGN}0.0123 USD"),
         (Decimal("0.98"), False, "0.98 USD"),
+        (Decimal("-0.000031"), True, "\N{MINUS SIGN}0.000031 USD"),
+        (Decimal("-0.00005"), False, "\N{MINUS SIGN}0.000050 USD"),
         (Decimal(0), True, "+0.00 USD"),
+        (Decimal("-0.0"), False, "0.00 USD"),
         (None, True, words.NOTHING),
     ],
 )
@@ -29,6 +32,8 @@ def test_money_has_currency_and_sign(value: Decimal | None, signed: bool, text: 
         ("-0.045", "\N{MINUS SIGN}0.04"),
         ("0.0049", "+0.0049"),
         ("0.005", "+0.0050"),
+        ("-0.00004", "\N{MINUS SIGN}0.000040"),
+        ("-0.000", "+0.00"),
         ("0", "+0.00"),
     ],
 )
