@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -504,14 +505,20 @@ class Evidence:
         return found
 
     def take_asked(self, order: Order) -> bool:
-        """Say whether a person asked for this order, as it is or larger, and had none of it yet."""
-        for asked in self.asked:
-            of = (asked.owner, asked.instrument, asked.leg, asked.side, asked.price)
-            same = of == (order.bot, order.instrument, order.leg, order.side, order.price)
-            if same and order.size <= asked.size:
-                self.asked.remove(asked)
-                return True
-        return False
+        """Say whether a person asked for this order, as it is or larger, and had none of it yet.
+
+        Of several that were asked for alike it is the smallest.
+        """
+        of = (order.bot, order.instrument, order.leg, order.side, order.price)
+        alike = [
+            one
+            for one in self.asked
+            if of == (one.owner, one.instrument, one.leg, one.side, one.price)
+            and order.size <= one.size
+        ]
+        if alike:
+            self.asked.remove(min(alike, key=attrgetter("size")))
+        return bool(alike)
 
     # -- what happens ------------------------------------------------------------------------------
 

@@ -21,6 +21,9 @@ S = 1_000_000_000
 SPOT_EVERY, SPOT_AT = 11, 2
 """Every eleventh gathering seed is a world with a spot pair beside the binaries."""
 
+PERPETUAL_EVERY, PERPETUAL_AT = 10, 8
+"""Every tenth gathering seed is a world with a perpetual beside the binaries."""
+
 QUIET = {"maker_rate": 0.5, "noise_rate": 0.3, "informed_rate": 0.3}
 QUIET_PAIR = msgspec.structs.replace(SPOT, **QUIET)
 SMALL_PERPETUAL = msgspec.structs.replace(
@@ -60,6 +63,11 @@ def _pair(fees: FeesIn) -> SpotSpec:
 def has_pair(seed: int) -> bool:
     """Say whether a gathering seed's world has a spot pair by itself."""
     return seed % SPOT_EVERY == SPOT_AT
+
+
+def draws_perpetual(seed: int) -> bool:
+    """Say whether a gathering seed's world has a perpetual by itself."""
+    return seed % PERPETUAL_EVERY == PERPETUAL_AT
 
 
 def has_perpetual(exchange: DemoExchange) -> bool:

@@ -23,7 +23,7 @@ from engine.domain.events import VenueMode
 from engine.domain.instruments import Leg
 from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import JudgeVerdict
-from engine.lab.simulate.beside import has_pair, near_a_stamp, profile_of
+from engine.lab.simulate.beside import draws_perpetual, has_pair, near_a_stamp, profile_of
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
 from engine.lab.simulate.fee_assets import FeesIn, fees_in
@@ -313,8 +313,9 @@ class World:
     ) -> None:
         """`gathers`: faults gather around moments, not at any time alike.
 
-        `spot`: with a pair, as some gathering seeds have by themselves; `perp`: with a perpetual.
+        `spot`: with a pair, `perp`: with a perpetual, as some gathering seeds have by themselves.
         """
+        perp = perp or (gathers and draws_perpetual(seed))
         self.seed = seed
         self._gathers = gathers
         self._settings_ns = 0

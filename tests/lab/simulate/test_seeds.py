@@ -21,13 +21,14 @@ FRESH = 3
 
 
 def failed_seeds() -> list[Any]:
-    """Return seed, minutes, and whether its faults gather, of every seed that failed once."""
+    """Return seed, minutes, whether faults gather and whether it has a perpetual, of every one."""
     rows = [line.split(maxsplit=4) for line in FAILED.read_text("utf-8").splitlines()]
     return [
         pytest.param(
             int(row[0]),
             float(row[1]),
-            row[2] == "gathers",
+            row[2] != "plain",
+            row[2] == "perp",
             id=f"{row[0]}-{row[3]}",
             marks=[pytest.mark.soak] if row[3] in {"world", "long"} else [],
         )
@@ -48,20 +49,24 @@ def commit_base() -> int:
     return int(done.stdout.strip() or "0", 16) if done.returncode == 0 else 0
 
 
-def sound(seed: int, minutes: float, *, gathers: bool, accounts: int = 2) -> None:
+def sound(
+    seed: int, minutes: float, *, gathers: bool, perp: bool = False, accounts: int = 2
+) -> None:
     """Fail with all that is needed to see it again: seed, commit, verdicts, last journal lines."""
-    outcome = simulate(seed, minutes, accounts=accounts, gathers=gathers)
+    outcome = simulate(seed, minutes, accounts=accounts, gathers=gathers, perp=perp)
     verdicts = [f"judge {one.judge}, {one.account}: {one.text}" for one in outcome.verdicts]
-    how = "" if gathers else " plain,"
+    how = ("" if gathers else " plain,") + " with a perpetual," * perp
     drawn = (
         f"seed {seed}, {minutes:g} minutes, {accounts} accounts,{how} commit {commit(REPOSITORY)}",
     )
     assert not verdicts, "\n".join((*outcome.lines, *verdicts, *drawn))
 
 
-@pytest.mark.parametrize(("seed", "minutes", "gathers"), failed_seeds())
-def test_a_seed_that_failed_once_is_sound(seed: int, minutes: float, *, gathers: bool) -> None:
-    sound(seed, minutes, gathers=gathers)
+@pytest.mark.parametrize(("seed", "minutes", "gathers", "perp"), failed_seeds())
+def test_a_seed_that_failed_once_is_sound(
+    seed: int, minutes: float, *, gathers: bool, perp: bool
+) -> None:
+    sound(seed, minutes, gathers=gathers, perp=perp)
 
 
 @pytest.mark.parametrize("number", range(FRESH))

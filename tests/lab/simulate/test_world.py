@@ -5,8 +5,10 @@ import threading
 import pytest
 
 from engine.domain.orders import OrderType
+from engine.lab.simulate.beside import draws_perpetual
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.world import World, simulate
+from tests.lab.simulate.test_seeds import FAILED
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -53,3 +55,13 @@ def test_a_world_with_a_perpetual_trades_it_through_zero_and_a_stamp() -> None:
     assert outcome.verdicts == ()
     assert outcome.counts["perpetual_flips"] > 1
     assert outcome.counts["fundings"] == 1
+
+
+def test_a_tenth_of_the_gathering_seeds_has_a_perpetual_and_no_kept_one_does() -> None:
+    drawn = [seed for seed in range(100) if draws_perpetual(seed)]
+    assert len(drawn) == 10
+    kept = [row.split() for row in FAILED.read_text("utf-8").splitlines() if row[0] != "#"]
+    assert not [row[0] for row in kept if row[2] == "gathers" and draws_perpetual(int(row[0]))]
+    assert World(drawn[0], accounts=1, gathers=True).exchange.clearing.margin.perpetuals
+    for plain in (World(drawn[0], accounts=1), World(drawn[0] + 1, accounts=1, gathers=True)):
+        assert not plain.exchange.clearing.margin.perpetuals
