@@ -220,13 +220,14 @@ def _fills(
         (engine_id,),
     ):
         if (row["account"], row["id"]) not in kept:
-            event = msgspec.convert({**_without_none(row), **_fee_of(row)}, OrderFilled)
+            event = _fill_of(row)
             found.fills.append((event.account, event, row["at_ns"]))
 
 
-def _without_none(row: sqlite3.Row) -> dict[str, object]:
-    """Return what a row says; what it leaves open is not said."""
-    return {name: of for name, of in dict(row).items() if of is not None}
+def _fill_of(row: sqlite3.Row) -> OrderFilled:
+    """Return a fill as it was reported; what its row leaves open was not said."""
+    said = {name: of for name, of in dict(row).items() if of is not None}
+    return msgspec.convert({**said, **_fee_of(row)}, OrderFilled)
 
 
 def _fee_of(row: sqlite3.Row) -> dict[str, Money]:

@@ -31,7 +31,7 @@ from pages.orders.page import sentence
 from storage.equity_identity import EquityCheck, LedgerSide, judge
 from storage.export import export
 from storage.live import put_instrument
-from storage.loss import _fee_of
+from storage.loss import _fill_of
 from storage.views.drill_down import fill_sums, fills_behind
 from tests.storage.books import DEMO, Books
 
@@ -124,7 +124,7 @@ def test_a_fill_behind_a_lost_journal_keeps_its_fee(both: Both) -> None:
     rows = both.books.connection.execute(
         'SELECT *, order_id AS "order", id AS fill FROM fills ORDER BY id'
     ).fetchall()
-    again = [msgspec.convert(dict(row) | _fee_of(row), OrderFilled) for row in rows]
+    again = [_fill_of(row) for row in rows]
     assert [one.fee for one in again] == [Money(BTC, 12), msgspec.UNSET]
 
 
