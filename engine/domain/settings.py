@@ -408,14 +408,34 @@ class PriceAlert(Settings):
 class AlertThresholds(Settings):
     """From where on a condition is an alert."""
 
-    large_fill: float = Field(500.0, ge=0, le=AMOUNT_MAX, description="units of the currency")
-    balance_low: float = Field(100.0, ge=0, le=AMOUNT_MAX, description="cash, in the currency")
-    limit_near_percent: float = Field(80.0, ge=1, le=100, description="% of a limit")
-    closes_within_min: int = Field(60, ge=1, le=10_080, description="minutes, with inventory")
-    connection_s: int = Field(60, ge=5, le=3_600, description="seconds without a word")
-    bot_idle_min: int = Field(30, ge=1, le=10_080, description="minutes without an order")
-    turn_ms: float = Field(50.0, gt=0, le=60_000, description="ms, 99 of 100 turns, for a minute")
-    memory_free_mb: int = Field(250, ge=0, le=1_000_000, description="MB available")
+    large_fill: float = Field(
+        500.0, ge=0, le=AMOUNT_MAX, title="A large fill, from", description="units of the currency"
+    )
+    balance_low: float = Field(
+        100.0, ge=0, le=AMOUNT_MAX, title="Low balance", description="cash, in the currency"
+    )
+    limit_near_percent: float = Field(
+        80.0, ge=1, le=100, title="Near a limit, %", description="% of a limit"
+    )
+    closes_within_min: int = Field(
+        60, ge=1, le=10_080, title="Market closes, minutes", description="minutes, with inventory"
+    )
+    connection_s: int = Field(
+        60, ge=5, le=3_600, title="Connection lost, s", description="seconds without a word"
+    )
+    bot_idle_min: int = Field(
+        30, ge=1, le=10_080, title="Bot idle, minutes", description="minutes without an order"
+    )
+    turn_ms: float = Field(
+        50.0,
+        gt=0,
+        le=60_000,
+        title="Slow turn, ms",
+        description="ms, 99 of 100 turns, for a minute",
+    )
+    memory_free_mb: int = Field(
+        250, ge=0, le=1_000_000, title="Free memory, MB", description="MB available"
+    )
 
 
 def _alert_rules() -> dict[str, AlertRule]:
@@ -437,17 +457,27 @@ class AlertSettings(Settings):
     rules: dict[Name, AlertRule] = Field(default_factory=_alert_rules, max_length=100)
     prices: dict[Name, PriceAlert] = Field(default_factory=dict, max_length=200)
     thresholds: AlertThresholds = Field(default_factory=AlertThresholds)
-    zone: str = Field("UTC", max_length=64, description="time zone of quiet hours and messages")
+    zone: str = Field(
+        "UTC",
+        max_length=64,
+        title="Time zone",
+        description="of quiet hours, messages and reports",
+    )
     address: str = Field(
         "http://127.0.0.1:8501",
         pattern=r"^https?://\S+$",
         max_length=200,
+        title="Address of the dashboard",
         description="of the dashboard, as links in messages begin; as shipped = its port here",
     )
     ack_links: bool = Field(
-        False, description="messages carry a signed link that acknowledges without signing in"
+        False,
+        title="Signed links",
+        description="messages carry a signed link that acknowledges without signing in",
     )
-    ack_hours: int = Field(24, ge=1, le=168, description="hours until such a link ends")
+    ack_hours: int = Field(
+        24, ge=1, le=168, title="A link ends after, hours", description="hours until it ends"
+    )
 
 
 class SettingsDocument(Settings):

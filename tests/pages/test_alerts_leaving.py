@@ -145,6 +145,8 @@ def test_a_rule_is_changed_and_one_that_is_not_valid_is_refused(
 def test_thresholds_and_what_messages_go_by_are_changed(opened: Opened, config: Config) -> None:
     page = opened("alerts", state=FOLDS)
     before = alerts_of(config)
+    labels = [one.label for one in (*page.number_input, *page.text_input, *page.checkbox)]
+    assert not [one for one in labels if "_" in one], "a trader's words, no names of fields"
     page.number_input(key="threshold_large_fill").set_value(250.0)
     page.text_input(key="messages_zone").set_value("Europe/Berlin")
     page.checkbox(key="messages_ack_links").set_value(True)
