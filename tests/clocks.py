@@ -12,6 +12,10 @@ class ManualClock:
     def now_ns(self) -> int:
         return self._now_ns
 
+    def set_back(self, ns: int) -> None:
+        """Be set back, as a person or a time server sets a machine's clock."""
+        self._now_ns -= ns
+
     def advance(self, ns: int) -> None:
         """Let time pass."""
         assert ns >= 0

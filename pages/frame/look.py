@@ -133,6 +133,7 @@ body.pb-stale .st-key-statusbar button{pointer-events:none}
 @media (max-width:640px){.pb-tiles{grid-template-columns:1fr 1fr}
 .pb-tile:last-child:nth-child(odd){grid-column:1/-1}
 .stMainBlockContainer{padding:.4rem .7rem 3rem}
+[data-testid="stElementContainer"]:has([data-testid="stDataFrame"]){margin-top:1.9rem}
 .pb-bar{gap:.25rem .9rem}.pb-cell b{font-size:.85rem}
 .st-key-statusbar{padding-top:1.9rem}
 .pb-bar{flex-wrap:nowrap;overflow-x:auto;scrollbar-width:none;padding-right:1.6rem;

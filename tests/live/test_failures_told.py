@@ -18,10 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.domain.commands import StartBot
 from engine.watch import sealed
 from storage import supervisor, watch
 from storage.channels import put_channel
-from tests.live.programs import Programs, prepare
+from storage.commands import CommandState
+from tests.live.programs import BOT, Programs, prepare
 from tests.ports import free_port
 from tests.watch.desks import Receiver, receiving
 from tests.watch.secret_search import search
@@ -225,6 +227,7 @@ def test_a_stop_that_proves_nothing_reaches_a_person_before_the_watch_ends(desk:
     starts = ("up", "--port", str(free_port()), "--demo-port", str(programs.port))
     supervisor_of = programs.start(*starts)
     desk.begins()
+    assert programs.command(StartBot(bot=BOT)).state is CommandState.DONE
     programs.until(programs.live, "orders rest", 120.0)
     os.kill(desk.runs("demo"), signal.SIGSTOP)  # nobody answers what is open any more
 

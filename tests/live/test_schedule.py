@@ -31,7 +31,7 @@ class Posts:
         self.clock = clock
         self.posted: list[str] = []
         self.threads: set[str] = set()
-        self.schedule = Schedule(self._post)
+        self.schedule = Schedule(self._post, clock.now_ns)
 
     def _post(self, name: str) -> None:
         self.posted.append(name)
@@ -141,6 +141,30 @@ def test_an_entry_of_a_zone_is_posted_once_a_day_over_a_change_of_the_clock(
         posts.goes_on(1)
         posts.looked()
     assert posts.posted == ["report"] * due
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_set_back_neither_repeats_a_daily_entry_nor_silences_a_frequent_one(
+    posts: Posts, *, restarted: bool
+) -> None:
+    entries = {"backup": "10 2 * * *", "markets": "*/5 * * * *"}
+    posts.schedule.apply(entries, {})
+    posts.goes_on(1.2)  # 02:12
+    posts.until(lambda: sorted(posts.posted) == ["backup", "markets"])
+    posts.looked()
+    posts.clock.set_back(2 * HOUR_NS)  # 00:12
+    if restarted:
+        last_ns = at("2026-03-01T02:12:00")
+        posts.schedule.apply(entries, dict.fromkeys(entries, last_ns))
+    else:
+        posts.schedule.follow_clock()
+    assert posts.schedule.next_ns() == {
+        "markets": at("2026-03-01T00:15:00"), "backup": at("2026-03-02T02:10:00"),
+    }  # fmt: skip
+    posts.goes_on(2.5)  # past 02:10 once more
+    posts.until(lambda: posts.posted.count("markets") == 2)
+    posts.looked()
+    assert posts.posted.count("backup") == 1
 
 
 def test_a_zone_that_is_none_is_a_sentence(posts: Posts) -> None:

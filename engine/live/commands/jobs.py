@@ -71,6 +71,7 @@ class Schedules:
                 )
             )
         if self._schedule is not None:
+            self._schedule.follow_clock()
             if (rows := self._rows()) == self._written:
                 return
             self._written = rows
@@ -83,7 +84,7 @@ class Schedules:
         wrong = {name: problem for name, entry in entries.items() if (problem := _wrong(entry))}
         on = {name: entry.cron for name, entry in entries.items() if entry.on and name not in wrong}
         if self._schedule is None and on:  # it has a thread of its own
-            self._schedule = Schedule(self._post)
+            self._schedule = Schedule(self._post, self._engine.said_ns)
             self._engine.ended.add_done_callback(lambda _: self._close())
         refused = (
             {}
@@ -231,8 +232,11 @@ SECOND_NS = 1_000_000_000
 class Schedule:
     """Posts names at their times, on a thread of its own: `post` must only hand over."""
 
-    def __init__(self, post: Callable[[str], None]) -> None:
+    def __init__(self, post: Callable[[str], None], now_ns: Callable[[], int]) -> None:
+        """`now_ns` gives what the machine's clock says, which may be set, in ns UTC."""
         self._post = post
+        self._now_ns = now_ns
+        self._followed_ns = now_ns()
         self._scheduler = BackgroundScheduler(
             daemon=True,
             timezone=UTC,
@@ -252,7 +256,8 @@ class Schedule:
 
         `last_ns` says when each was posted last. What was due since then is posted at once. `zones`
         names the zone of an entry's times, by default UTC. A time that a change of the clock skips
-        is due when it would have been, one that comes twice is due once.
+        is due when it would have been, one that comes twice is due once. A last time that lies
+        ahead, because the clock was set back, puts off no more than one time.
         """
         problems: dict[str, str] = {}
         for job in self._scheduler.get_jobs():
@@ -265,9 +270,33 @@ class Schedule:
                 continue
             last = last_ns.get(name)
             # Where a time was missed, the trigger's own next one is that time: it is due now.
-            since = {} if last is None else {"next_run_time": _next(trigger, last)}
+            due = None if last is None else self._near(trigger, _next(trigger, last))
+            since = {} if due is None else {"next_run_time": due}
             self._scheduler.add_job(self._post, trigger, args=(name,), id=name, **since)
         return problems
+
+    def follow_clock(self) -> None:
+        """Bring times near again that a clock set back has put far off; call it each second."""
+        before_ns, self._followed_ns = self._followed_ns, self._now_ns()
+        if self._followed_ns >= before_ns:
+            return
+        for job in self._scheduler.get_jobs():
+            due = self._near(job.trigger, job.next_run_time)
+            if due != job.next_run_time:
+                job.modify(next_run_time=due)
+
+    def _near(self, trigger: CronTrigger, due: datetime | None) -> datetime | None:
+        """Return a due time; the next one from now where two more would come before it.
+
+        So a daily entry is due once a day though the clock was set back by hours, and one of each
+        five minutes does not wait for hours.
+        """
+        now = datetime.fromtimestamp(self._now_ns() // SECOND_NS, UTC) + timedelta(seconds=1)
+        soon = trigger.get_next_fire_time(None, now)
+        then = soon and trigger.get_next_fire_time(soon, soon + timedelta(seconds=1))
+        if due is None or soon is None or then is None or due - now <= 2 * (then - soon):
+            return due
+        return soon  # type: ignore[no-any-return]
 
     def next_ns(self) -> dict[str, int]:
         """Return when each entry is due next, in ns UTC; an entry that never is, is left out."""

@@ -52,9 +52,9 @@ CHANNEL = Channel(
         CredentialField(
             name="method",
             title="GET or POST",
-            pattern=r"GET|POST",
+            pattern=r"(GET|POST)?",
             shown=True,
-            hint="POST",
+            hint="POST; left empty it is",
             wrong="the method is GET or POST",
         ),
     ),
