@@ -163,6 +163,7 @@ class Config(BaseModel):
     data_folder: ClassVar = HomePath("data")
     """Files of bars that a person brought."""
     observed_folder: ClassVar = HomePath("observed")
+    sources_folder: ClassVar = HomePath("sources")
     """Outside information: the watched file, and the webhook's token."""
     markets_path: ClassVar = HomePath("markets.db")
     """Every market its venue lists, searchable; it can be fetched anew."""

@@ -252,6 +252,20 @@ def forget() -> None:
     importlib.invalidate_caches()
 
 
+def look_again(plugin: str = "") -> None:
+    """Look anew for plug-ins and their strategies at the next question.
+
+    Files that are imported stay what they were; those of `plugin` are imported anew.
+    """
+    for problem in [one for one in _problems if "strategies" in one.file.parts]:
+        del _problems[problem]
+    installed.cache_clear()
+    package = next((one.package for one in installed() if one.name == plugin), "")
+    for name in [name for name in sys.modules if package and f"{name}.".startswith(f"{package}.")]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
+
+
 # -- what is installed -----------------------------------------------------------------------------
 
 

@@ -125,10 +125,13 @@ class Bot:
         given: bytes = b"",
         priority: int = 0,
         sizing: Sizing | None = None,
+        code: str = "",
     ) -> None:
         self.name = name
         self.account = account
         self.strategy = strategy
+        self.code = code
+        """Digest of the plug-in its strategy is of; empty = of the product's own."""
         self.sizer = sizer_of(sizing)
         reads: Reads = getattr(strategy, "reads", NOTHING)
         self.reads = reads if self.sizer is None else self.sizer.reads(reads)
@@ -199,9 +202,9 @@ class Bot:
         """Let its strategy look at all of its instruments at the account it joins."""
         self.others = BotMarkets(self, views, executor, signals)
 
-    def renew(self, strategy: Strategy, learned: bytes) -> None:
-        """Go on with another object of its strategy, which knows `learned`."""
-        self.strategy, self.kept = strategy, learned
+    def renew(self, strategy: Strategy, learned: bytes, code: str = "") -> None:
+        """Go on with another object of its strategy, which knows `learned`, of that code."""
+        self.strategy, self.kept, self.code = strategy, learned, code
 
     def keep(self, state: object) -> None:
         """Keep what its strategy gave as its state. Raises BadInput where that is no bytes."""

@@ -113,9 +113,8 @@ class AccountCore(BarsAhead):
         self._account: AccountId = executor.account
         self._decide = decide
         self._explanations = None if explain is None else Explanations(executor, explain)
-        self._tape = tape
+        self._tape, self._tick_ns = tape, tick_ns
         self._batch = batch or InputBatch()
-        self._tick_ns = tick_ns
         self._turned = Turned(self._account)
         self._states: dict[BotId, str] = {}  # as the tape knows them
         self._cells: dict[InstrumentId, tuple[Cell, ...]] = {}
@@ -182,7 +181,7 @@ class AccountCore(BarsAhead):
             case BotFailed(bot=name, error=error):
                 self._effects += failed_then(self, name, error, now_ns)
             case BotReattached(bot=name):
-                self._attach(self._bot(name), now_ns)
+                self._attach(self._detach(self._bot(name)), now_ns)
             case BotRemoved(bot=name):
                 self._remove(self._bot(name), now_ns)
             case Withdrawn(bot=name, instrument=instrument):
@@ -522,8 +521,8 @@ class AccountCore(BarsAhead):
         if self._tape is not None:
             learned, signals = self.kept_state(bot, now_ns), state_of(bot.learned)
             self._states[bot.name] = bot.state
-            given = BotAdded(self._account, bot.given, bot.everything, bot.state, learned, signals)
-            self._note(given, now_ns)
+            kept = learned, signals, bot.code
+            self._note(BotAdded(self._account, bot.given, bot.everything, bot.state, *kept), now_ns)
         self.bots = (*self.bots, bot)
         self._fund(bot)
         self._attach(bot, now_ns)
@@ -560,12 +559,13 @@ class AccountCore(BarsAhead):
         bot.cells.clear()
         self._effects += self.executor.withdraw(bot.name, None, now_ns)
 
-    def _detach(self, bot: Bot) -> None:
+    def _detach(self, bot: Bot) -> Bot:
         self.signals.leave(bot.name)
         for key, cells in self._cells.items():
             self._cells[key] = tuple(cell for cell in cells if cell.bot is not bot)
         for name, bots in self._listeners.items():
             self._listeners[name] = tuple(other for other in bots if other is not bot)
+        return bot
 
     def _reevaluate(self, bot: Bot, now_ns: int) -> None:
         """Evaluate all of a bot's instruments with the next turn: a pause withdrew its intents."""

@@ -15,7 +15,7 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.evidence import Edge, EvidenceRow, holding_in_words, verdict_of
 from engine.errors import BadInput, StorageError, os_sentence
-from engine.plugins import KINDS, NAME, NAME_RULE, folders
+from engine.plugins import KINDS, NAME, NAME_RULE, folders, why_missing
 from engine.strategies.registry import STRATEGIES, idea_of
 
 HELP = "list, show, check or prove the strategies; write the skeleton of a new one"
@@ -69,7 +69,8 @@ def _kind(name: str) -> type[Any]:
     """Return the strategy of this name. Raises BadInput with those there are."""
     kind = STRATEGIES.get(name)
     if kind is None:
-        raise BadInput(f"there is no strategy {name!r}; known: {', '.join(sorted(STRATEGIES))}")
+        why = why_missing("strategies", name) or f"known: {', '.join(sorted(STRATEGIES))}"
+        raise BadInput(f"there is no strategy {name!r}; {why}")
     return kind
 
 

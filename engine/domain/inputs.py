@@ -94,6 +94,8 @@ class BotAdded(Input, frozen=True, tag=6):
     state: str
     learned: bytes
     signals: bytes = b""
+    code: str = ""
+    """Digest of the plug-in its strategy is of; empty = of the product's own, or an older tape."""
 
 
 class BotReattached(Input, frozen=True, tag=7):
@@ -104,6 +106,8 @@ class BotReattached(Input, frozen=True, tag=7):
 
     bot: BotId
     learned: bytes | None = None
+    code: str = ""
+    """As of `BotAdded`."""
 
 
 class BotRemoved(Input, frozen=True, tag=8):

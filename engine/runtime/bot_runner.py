@@ -20,7 +20,7 @@ from engine.domain.money import MICRO
 from engine.domain.settings import BotSettings
 from engine.errors import BadInput, InvalidTransition
 from engine.runtime.account_runner import AccountRunner
-from engine.strategies.registry import build
+from engine.strategies.registry import STRATEGIES, build, code_of
 
 EXIT_NS_MAX = 30 * 1_000_000_000
 """How long EXIT tries before it says what is left, and how long a feed may take to list it."""
@@ -79,6 +79,12 @@ class BotRunner:
             signals=self.runner.core.signals.state(bot.name),
         )
 
+    @property
+    def outdated(self) -> bool:
+        """Whether its plug-in was taken anew since: it runs what it began with until it stops."""
+        kind = STRATEGIES.get(self.settings.strategy)
+        return bool(self.bot.code) and type(self.bot.strategy) is not kind
+
     def may(self, happened: BotHappened) -> bool:
         """Say whether the bot takes that where it stands."""
         return (self.bot.state, happened) in TRANSITIONS
@@ -103,17 +109,19 @@ class BotRunner:
         Return a sentence where what its strategy had learned could not be read; empty = it was, or
         the same strategy goes on.
         """
-        failed = self.bot.state is S.ERROR
         resumed = self.bot.state in (S.PAUSED, S.PAUSING)
+        anew, kept = self.bot.state is S.ERROR, self.bot.kept
+        if not anew and not resumed and self.outdated:
+            anew, kept = True, self.runner.core.kept_state(self.bot, now_ns)
         self.happen(H.RESUME_ASKED if resumed else H.START_ASKED)
         self.bot.error = ""
         self.killed = False
         self.retreat_ns = 0
-        if not failed:
+        if not anew:
             return ""
         self.bot.cells.clear()
-        note = renew(self.bot, self.bot.kept)
-        given = BotReattached(self.bot.account, self.bot.name, self.bot.kept)
+        note = renew(self.bot, kept)
+        given = BotReattached(self.bot.account, self.bot.name, self.bot.kept, self.bot.code)
         self.runner.core.receive(given, now_ns)
         return note
 
@@ -275,13 +283,18 @@ def way_out(
     )
 
 
-def bot_of(settings: BotSettings, account: AccountId) -> Bot:
-    """Return the bot of these settings, fresh. Raises BadInput, ConfigError for its parameters."""
+def bot_of(settings: BotSettings, account: AccountId, kind: type[object] | None = None) -> Bot:
+    """Return the bot of these settings, fresh; `kind` = with a strategy of that class.
+
+    Raises BadInput, ConfigError for its parameters.
+    """
     name = BotId(settings.name)
+    strategy = build(settings.strategy, settings.parameters, name, kind)
     return Bot(
         name=name,
         account=account,
-        strategy=build(settings.strategy, settings.parameters, name),
+        strategy=strategy,
+        code=code_of(strategy),
         capital_micro=round(settings.capital * MICRO),
         instruments=frozenset(InstrumentId(name) for name in settings.instruments),
         series=frozenset(settings.series),
@@ -292,22 +305,23 @@ def bot_of(settings: BotSettings, account: AccountId) -> Bot:
     )
 
 
-def renew(bot: Bot, learned: bytes) -> str:
-    """Give a bot that failed a new strategy, as a start of the engine would.
+def renew(bot: Bot, learned: bytes, kind: type[object] | None = None) -> str:
+    """Give a bot a new strategy, as a start of the engine would; `kind` = of that class.
 
     What failed may hold half of a change, or all the memory there is. `bot.kept` is what the new
     one knows. Return a sentence where what was learned could not be read and is left out, as at a
     start.
     """
     settings = BotSettings.model_validate_json(bot.given)
-    strategy, note = bot_of(settings, bot.account).strategy, ""
+    made, note = bot_of(settings, bot.account, kind), ""
+    strategy = made.strategy
     try:
         if learned:
             strategy.restore(learned)
     except FAILS as error:
-        strategy, learned = bot_of(settings, bot.account).strategy, b""
+        strategy, learned = bot_of(settings, bot.account, kind).strategy, b""
         note = _from_scratch(bot, error)
-    bot.renew(strategy, learned)
+    bot.renew(strategy, learned, made.code)
     return note
 
 

@@ -19,6 +19,8 @@ from engine.plugins import (
     code_digest,
     found,
     impurities,
+    installed,
+    look_again,
     why_missing,
 )
 from engine.strategies.door import Parameters, Strategy
@@ -26,9 +28,17 @@ from engine.strategies.door import Parameters, Strategy
 ROOM = "engine.strategies"
 
 
-def _found() -> dict[str, type[Any]]:
+StrategyKinds = dict[str, type[Any]]
+"""The class of each strategy, by its name."""
+
+LOADED: dict[type[object], tuple[str, str]] = {}
+"""Plug-in and digest of its files as each strategy of one was loaded from."""
+
+
+def _found() -> StrategyKinds:
     """Return the strategies of this folder and of the plug-ins, by name."""
-    made: dict[str, type[Any]] = {}
+    made: StrategyKinds = {}
+    digests = {plugin.name: plugin.digest for plugin in installed()}
     for one in found("strategies", ROOM):
         kinds = [kind for kind in one.defined(object) if hasattr(kind, "parameters_type")]
         if not kinds and one.plugin:
@@ -38,7 +48,28 @@ def _found() -> dict[str, type[Any]]:
                 one.refuse(why, kind)
             else:
                 made[one.name] = kind
+                if one.plugin:
+                    LOADED.setdefault(kind, (one.plugin, digests[one.plugin]))
     return made
+
+
+def code_of(strategy: object) -> str:
+    """Return the digest of the plug-in a strategy was loaded from; empty = it is the product's."""
+    return LOADED.get(type(strategy), ("", ""))[1]
+
+
+def found_again(plugin: str = "") -> StrategyKinds:
+    """Look again for strategies; return those that are new, those of `plugin` anew.
+
+    It imports what people wrote: not on the loop of an engine, which then takes them by `take_new`.
+    """
+    look_again(plugin)
+    return {name: kind for name, kind in _found().items() if STRATEGIES.get(name) is not kind}
+
+
+def take_new(kinds: StrategyKinds) -> None:
+    """Have these be the strategies of their names from now on."""
+    STRATEGIES.update(kinds)
 
 
 def _refusal(one: Found, kind: type[Any], made: Mapping[str, type[Any]]) -> str:
@@ -130,7 +161,7 @@ def idea_of(kind: type[Any]) -> str:
     return (importlib.import_module(kind.__module__).__doc__ or "").strip()
 
 
-STRATEGIES = _found()
+STRATEGIES: StrategyKinds = _found()
 
 ELSEWHERE: dict[str, type[Any]] = {}
 """Strategies that lie in no file here, as the simulator's: no page offers them."""
@@ -139,13 +170,13 @@ KINDS = {"extra_forbidden": "there is no such parameter", "missing": "it must be
 """Validation results whose own wording does not help a person."""
 
 
-def build(name: str, params: PlainView, bot: BotId) -> Strategy:
-    """Return the strategy of this name with these parameters.
+def build(name: str, params: PlainView, bot: BotId, kind: type[Any] | None = None) -> Strategy:
+    """Return the strategy of this name with these parameters; `kind` = of that class.
 
     Values may be text (`--param levels=2`). Raises ConfigError for an unknown strategy, BadInput
     for a parameter that is unknown or out of its bounds, naming both.
     """
-    kind = STRATEGIES.get(name) or ELSEWHERE.get(name)
+    kind = kind or STRATEGIES.get(name) or ELSEWHERE.get(name)
     if kind is None:
         known = ", ".join(sorted(STRATEGIES))
         why = why_missing("strategies", name) or f"known: {known}"

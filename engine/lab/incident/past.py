@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -57,6 +58,18 @@ class JournaledRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     record: Record
     led: bool
+
+
+class StepListener(Protocol):
+    """Sees every step after it was taken."""
+
+    def on_input(self, one: TapeInput, made: list[Decision | Planned]) -> None:
+        """See an input, and what was decided because of it."""
+        ...
+
+    def on_record(self, record: Record, message: object) -> None:
+        """See a record of the journal: a report, an effect, a command."""
+        ...
 
 
 def recorded_runs(folder: Path) -> list[tuple[RecordedRun, int]]:

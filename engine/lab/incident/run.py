@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from itertools import takewhile
 from pathlib import Path
 from threading import get_ident
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -48,6 +48,7 @@ from engine.lab.incident.past import (
     Past,
     Plans,
     RecordedRun,
+    StepListener,
     TapeInput,
     position_at,
     reaching,
@@ -59,6 +60,7 @@ from engine.lab.incident.picture import Picture
 from engine.log import iso
 from engine.risk.exposure import ExposureBook, share_total
 from engine.runtime.bot_runner import bot_of, renew
+from engine.runtime.kept_sources import kind_then
 from engine.runtime.recovery import ENGINE_WIDE, code_digest, executor_of, rebuild
 from engine.runtime.tape import LINGER_S
 from engine.runtime.turn_watch import TurnWatch
@@ -88,18 +90,6 @@ PROGRESS_EVERY = 2_000
 EVENTS = frozenset(kind.__name__ for kind in AnyEvent.__args__)
 
 
-class StepListener(Protocol):
-    """Sees every step after it was taken."""
-
-    def on_input(self, one: TapeInput, made: list[Decision | Planned]) -> None:
-        """See an input, and what was decided because of it."""
-        ...
-
-    def on_record(self, record: Record, message: object) -> None:
-        """See a record of the journal: a report, an effect, a command."""
-        ...
-
-
 class IncidentReplay:
     """One life, lived again up to a time. `desks` stand as they stood then."""
 
@@ -107,6 +97,7 @@ class IncidentReplay:
         self,
         run: RecordedRun,
         journal: Path,
+        sources: Path,
         *,
         journal_end_ns: int,
         decisions: Decisions,
@@ -114,7 +105,7 @@ class IncidentReplay:
         listener: StepListener,
     ) -> None:
         self.recorded = run
-        self.journal = journal
+        self.journal, self._sources = journal, sources
         self.effects = Effects(journal_end_ns)
         self.decisions = decisions
         self.plans = plans
@@ -125,6 +116,8 @@ class IncidentReplay:
         self.at_ns = run.at_ns
         """How far it came."""
         self.difference: Difference | None = None
+        self.lacks: set[str] = set()
+        """Sources that are not kept: what is there today is played in their place."""
         self._listener = listener
         self._books: dict[tuple[Mode, str], list[ExposureBook]] = {}
         self._bots: dict[BotId, Bot] = {}
@@ -255,19 +248,30 @@ class IncidentReplay:
 
     def on_bot_added(self, one: given.BotAdded, now_ns: int) -> None:
         settings = BotSettings.model_validate_json(one.settings)
-        bot = self._bots[BotId(settings.name)] = bot_of(settings, one.account)
+        kind = self._kind(settings.strategy, one.code)
+        bot = self._bots[BotId(settings.name)] = bot_of(settings, one.account, kind)
         bot.everything = one.everything
         bot.state = BotState(one.state)
         bot.strategy.restore(one.learned)
         bot.learned = learned_of(one.signals)
         self.desks[one.account].add(bot, now_ns)
 
+    def _kind(self, name: str, code: str) -> type[object] | None:
+        """Return a strategy's class as it ran; None = as it is today."""
+        try:
+            return kind_then(self._sources, name, code)
+        except BadInput as error:
+            self.lacks.add(str(error))
+            return None
+
     def on_given(self, one: Any, now_ns: int) -> None:
         """Give a core what it was given then; the journal has the effects it asked for."""
         if type(one) is given.BotReattached:
             self._bots[one.bot].cells.clear()
             if one.learned is not None:
-                renew(self._bots[one.bot], one.learned)
+                bot = self._bots[one.bot]
+                name = BotSettings.model_validate_json(bot.given).strategy
+                renew(bot, one.learned, self._kind(name, one.code))
         self._asks(one.account, self.desks[one.account].receive(one, now_ns), now_ns)
 
     def _asks(self, account: AccountId, effects: list[Effect], now_ns: int) -> None:
@@ -537,6 +541,7 @@ def _replay_of(
         made = IncidentReplay(
             run,
             config.journal_path,
+            config.sources_folder,
             journal_end_ns=span.last_ns,
             decisions=Decisions(rows, reported_ns),
             plans=Plans(plans, reported_ns),
@@ -580,6 +585,7 @@ def _add_counts(compared: ComparedRuns, one: IncidentReplay) -> None:
         ),
     )
     compared.notes += [f"{count:,} {what}" for count, what in lacks if count]
+    compared.notes += [f"{why}: today's is played" for why in sorted(one.lacks)]
 
 
 def _accounts(
