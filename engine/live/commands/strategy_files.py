@@ -47,6 +47,11 @@ def stamps() -> Stamps:
     return found
 
 
+def _plugin_of(kind: type[object]) -> str:
+    """Return which plug-in brings a strategy; empty = it is the product's own."""
+    return LOADED.get(kind, ("", ""))[0]
+
+
 @part
 class StrategyFiles:
     """Looks at the files every `LOOK_S`. On the loop's thread, but for what touches files."""
@@ -86,14 +91,24 @@ class StrategyFiles:
         for problem in problems():
             if problem.sentence not in wrong:
                 self._notes.add(problem.sentence)
-        known = {plugin for plugin, _ in LOADED.values()}
-        for name in sorted({file.stem for file in changed if file.stem in STRATEGIES} - {*fresh}):
-            if LOADED.get(STRATEGIES[name], ("", ""))[0] in known:
-                self._notes.add(
-                    f"the file of strategy {name} has changed: its bots run what they began with; "
-                    f"`engine command update-strategy strategy={name}` takes the new one"
-                )
+        for plugin in sorted({file.parts[file.parts.index("strategies") - 1] for file in changed}):
+            fresh |= await self._changed(plugin, {*fresh})
         return fresh
+
+    async def _changed(self, plugin: str, fresh: set[str]) -> StrategyKinds:
+        """Take a plug-in anew that no bot has a strategy of; tell of one that some bot has."""
+        names = {name for name, kind in STRATEGIES.items() if _plugin_of(kind) == plugin} - fresh
+        used = {one.settings.strategy for one in self._engine.bot_runners.values()} & names
+        if names and not used:
+            new = await asyncio.to_thread(self._load, plugin)
+            self._take(new)
+            return new
+        for name in sorted(used):
+            self._notes.add(
+                f"the file of strategy {name} has changed: its bots run what they began with; "
+                f"`engine command update-strategy strategy={name}` takes the new one"
+            )
+        return {}
 
     def _load(self, plugin: str) -> StrategyKinds:
         new = found_again(plugin)
@@ -118,8 +133,7 @@ class StrategyFiles:
     @command(UpdateStrategy)
     def update(self, asked: UpdateStrategy, _who: str) -> Pending:
         """Take a changed file. Raises BadInput for what no plug-in brings."""
-        kind = STRATEGIES.get(asked.strategy)
-        plugin = LOADED.get(kind, ("", ""))[0] if kind is not None else ""
+        plugin = _plugin_of(STRATEGIES.get(asked.strategy, object))
         if not plugin:
             raise BadInput(f"no plug-in brings a strategy {asked.strategy!r}")
         return answered_beside(self._engine, self._updated(asked.strategy, plugin))

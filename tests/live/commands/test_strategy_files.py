@@ -88,7 +88,9 @@ def test_a_file_that_comes_is_a_strategy_of_the_catalog_and_its_source_is_kept(
             assert (entry.author, entry.about) == (
                 "late", "Bids the same size wherever both sides of a book stand.",
             )  # fmt: skip
-            assert await files.look([file]) == {}
+            write(source(below=5))
+            assert list(await files.look([file])) == ["late"], "no bot has it: it is taken anew"
+            assert code_of(build("late", {}, BotId("b"))) != code_of(made)
 
     asyncio.run(scenario())
 
