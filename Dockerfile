@@ -23,6 +23,6 @@ VOLUME /var/lib/pitboss
 
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 CMD [".venv/bin/python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8501/health', timeout=8)"]
 
-# Supervisor stops the engine first; a stop is proven before the container ends (compose waits 90 s).
+# Supervisor stops the engine first; a stop is proven before the container ends (compose waits 120 s).
 STOPSIGNAL SIGTERM
 CMD [".venv/bin/python", "-m", "engine", "up", "--no-password"]

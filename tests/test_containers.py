@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import shlex
@@ -14,7 +15,9 @@ import pytest
 import yaml
 
 from engine.__main__ import build_parser
+from engine.cli.service import STOP_S
 from pages.frame.server import health
+from storage.supervisor import BY_HAND
 
 ROOT = Path(__file__).parents[1]
 KNOWN = {
@@ -94,6 +97,14 @@ def test_what_is_copied_is_all_that_is_let_in_and_runs(tmp_path: Path) -> None:
     assert (tmp_path / "home" / "pitboss.db").is_file()
 
 
+def longest_stop_s() -> int:
+    """Return how long supervisor may take to stop the programs, one after another."""
+    conf = configparser.RawConfigParser()
+    conf.read(ROOT / "supervisord.conf")
+    programs = (one for one in conf.sections() if one.startswith("program:"))
+    return sum(conf.getint(one, "stopwaitsecs") for one in programs if one != f"program:{BY_HAND}")
+
+
 def test_compose_has_one_desk_with_one_volume_on_loopback() -> None:
     made = yaml.safe_load((ROOT / "compose.yaml").read_text())
     (name,) = made["volumes"]
@@ -101,7 +112,9 @@ def test_compose_has_one_desk_with_one_volume_on_loopback() -> None:
     assert desk["volumes"] == [f"{name}:{HOME}"]
     assert desk["network_mode"] == "host", "the desk's own 127.0.0.1 is the machine's"
     assert "ports" not in desk
-    assert int(desk["stop_grace_period"].removesuffix("s")) >= 90, "longer than a stop's proof"
+    grace_s = int(desk["stop_grace_period"].removesuffix("s"))
+    assert grace_s == STOP_S, "as systemd"
+    assert grace_s >= longest_stop_s(), "the watch ends last and tells of a stop that is not proven"
     assert desk["cap_drop"] == ["ALL"]
     assert desk["security_opt"] == ["no-new-privileges:true"]
     assert desk["read_only"] is True

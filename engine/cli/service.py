@@ -27,8 +27,8 @@ HELP = "install, show, stop or remove the desk as a systemd service"
 UNIT = "pitboss.service"
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 MEMORY_MAX = "3G"
-STOP_S = 90
-"""More than supervisor gives the engine for its proof."""
+STOP_S = 120
+"""More than supervisor gives the programs, one after another: the watch is the last of them."""
 
 
 class UnitPlace(NamedTuple):
