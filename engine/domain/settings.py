@@ -409,7 +409,7 @@ class AlertThresholds(Settings):
     """From where on a condition is an alert."""
 
     large_fill: float = Field(
-        500.0, ge=0, le=AMOUNT_MAX, title="A large fill, from", description="units of the currency"
+        500.0, ge=0, le=AMOUNT_MAX, title="Large fill, value", description="units of the currency"
     )
     balance_low: float = Field(
         100.0, ge=0, le=AMOUNT_MAX, title="Low balance", description="cash, in the currency"
