@@ -115,7 +115,8 @@ def _log(args: argparse.Namespace, config: Config) -> int:
         rows = watch.deliveries(connection, most=ROWS) if connection else []
     lines = [
         f"{row['id']:6}  {iso(row['created_ns'])[:19]}  {row['channel']:14} {row['reason']:10} "
-        f"{row['state']:8} {row['title']}{': ' + row['error'] if row['error'] else ''}"
+        f"{row['state']:8} {row['title'] or 'collects until ' + iso(row['due_ns'])[11:19]}"
+        f"{': ' + row['error'] if row['error'] else ''}"
         for row in rows
     ]
     say(args, rows, "\n".join(lines) or "nothing was sent yet")
