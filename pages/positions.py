@@ -533,7 +533,7 @@ def show_closed(mode: Mode) -> None:
             f"No bet is closed in {mode.upper()}, and no round trip"
             + (f" of {whose}." if whose else "."),
             "A bet closes when its last token is sold or its market is resolved, a round trip of "
-            "a perpetual when its owner is flat again.",
+            "a pair or a perpetual when its owner is flat again.",
         )
 
 

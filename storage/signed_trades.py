@@ -1,13 +1,17 @@
-"""What happens to positions that are held long or short, owner by owner.
+"""What happens to positions of one leg, pairs and what is held long or short, owner by owner.
 
 `storage.projected.positions` emits it, and round trips are folded from it.
 """
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
 from engine.domain.instruments import Mode
+from storage.fold import Fold
+from storage.journal import Record
 
 
 class SignedTrade(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +30,8 @@ class SignedTrade(msgspec.Struct, frozen=True, kw_only=True):
     """1 = a fill, -1 = a fill that is void, 0 = neither: a transfer, or the venue's own."""
     liquidated: bool = False
     """The venue closed it by itself."""
+    lot: int = 1
+    """What is less than so much of a pair cannot be sold: it counts as flat."""
 
 
 class FundingShared(msgspec.Struct, frozen=True):
@@ -36,3 +42,42 @@ class FundingShared(msgspec.Struct, frozen=True):
     bot: str
     stamp_ns: int
     amount_micro: int
+
+
+class OwnedPosition(Protocol):
+    """Whose position it is, and of what."""
+
+    account: str
+    instrument: str
+    bot: str
+    mode: Mode
+
+
+def traded(
+    fold: Fold,
+    held: OwnedPosition,
+    size: int,
+    value: int,
+    record: Record,
+    *,
+    fee: int = 0,
+    fills: int = 0,
+    liquidated: bool = False,
+    lot: int = 1,
+) -> None:
+    """Say that what an owner holds changed by a signed size for its signed value."""
+    fold.emit(
+        SignedTrade(
+            account=held.account,
+            instrument=held.instrument,
+            bot=held.bot,
+            mode=held.mode,
+            size=size,
+            value_micro=value,
+            fee_micro=fee,
+            fills=fills,
+            liquidated=liquidated,
+            lot=lot,
+        ),
+        record,
+    )

@@ -1,4 +1,4 @@
-"""Closed round trips: each way of an owner from flat through a long or a short back to flat."""
+"""Closed round trips of pairs and perpetuals: each way of an owner from flat back to flat."""
 
 from __future__ import annotations
 
@@ -53,8 +53,9 @@ FILLS: Columns = {
 }
 MEANING = (
     "A round trip is one way of one bot, or of you by hand, from flat through a long or a short "
-    "back to flat; a trade through flat ends one and begins the next. Ended: closed by a trade or "
-    "a transfer, or liquidated by the venue. Realised PnL = exit against entry, less fees, with "
+    "back to flat; a trade through flat ends one and begins the next. Less than a lot of a pair "
+    "counts as flat: what is left goes into the next one at what it cost. Ended: closed by a trade "
+    "or a transfer, or liquidated by the venue. Realised PnL = exit against entry, less fees, with "
     "funding. Entry and exit are averages over everything that opened and closed it."
 )
 
@@ -64,7 +65,7 @@ def show(mode: Mode, whose: str) -> bool:
     sums = ask(round_trip_sums, engine_id(), mode=mode, whose=whose)
     if not sums:
         return False
-    st.markdown("**Round trips** of perpetuals", help=MEANING)
+    st.markdown("**Round trips** of pairs and perpetuals", help=MEANING)
     for one in sums:
         show_sums(one)
     behind = page_behind(KEY, (mode, whose))

@@ -1,6 +1,6 @@
 """Bets: all that one bot, or a hand, did in one market with one account, folded from facts.
 
-What is held long or short has round trips in their place (`storage.projected.round_trips`).
+What has one leg, a pair or a perpetual, has round trips instead (`storage.projected.round_trips`).
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill to its bet, or take it out as if it had never been."""
     fill = booked.fill
     listing = fold.rows.find(ListingRow, fill.instrument)
-    if listing is not None and listing.signed:
+    if listing is not None and listing.linear:
         return
     bet = _bet(fold, (fill.account, fill.instrument, fill.bot), fill.mode, record)
     bet.apply_fill(fill, booked.sign)
@@ -194,7 +194,7 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
     if event.instrument is None:
         return
     listing = fold.rows.find(ListingRow, event.instrument)
-    if listing is not None and listing.signed:
+    if listing is not None and listing.linear:
         return
     if event.tokens and event.leg is not None:
         key, mode = (event.account, event.instrument, event.owner), fold.rows.mode(event.account)
@@ -212,7 +212,7 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
 def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record) -> None:
     """Book what one owner gave another as sold by the one and bought by the other."""
     listing, mode = fold.rows.find(ListingRow, event.instrument), fold.rows.mode(event.account)
-    if listing is None or not listing.value_divisor or listing.signed:
+    if listing is None or not listing.value_divisor or listing.linear:
         return
     value = event.price * event.size // listing.value_divisor
     for owner, size in ((event.from_owner, -event.size), (event.to_owner, event.size)):

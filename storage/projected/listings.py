@@ -31,8 +31,15 @@ class ListingRow(msgspec.Struct, kw_only=True):
     """Units of that asset in one increment of a size."""
     signed: bool = False
     """True where it is held long or short: a position is a signed size with a signed cost."""
+    lot: int = 1
+    """Increments that sizes of orders are multiples of, where it has one leg."""
     payout_yes_micro: int | None = None
     seq: int
+
+    @property
+    def linear(self) -> bool:
+        """Say whether it has one leg: a pair, or what is held long or short."""
+        return self.currency is not None
 
     @property
     def contract(self) -> ContractValue | None:
@@ -55,7 +62,7 @@ def on_instrument_listed(fold: Fold, event: events.InstrumentListed, record: Rec
     listing.value_divisor = instrument.value_divisor
     listing.one_token = 10**instrument.size_decimals
     if instrument.product.second is None:
-        listing.currency = instrument.currency
+        listing.currency, listing.lot = instrument.currency, instrument.lot
     listing.signed = instrument.product.signed
     if instrument.base is not UNSET:
         listing.base = instrument.base.id

@@ -23,7 +23,7 @@ from storage.projected.conversions import PairsBooked
 from storage.projected.fills import FillBooked, FillConfirmed, FillRow
 from storage.projected.listings import ListingRow
 from storage.projected.orders import OrderRow
-from storage.signed_trades import FundingShared, SignedTrade
+from storage.signed_trades import FundingShared, traded
 
 
 class PositionRow(msgspec.Struct, kw_only=True):
@@ -222,23 +222,49 @@ def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
         position.apply_signed(fill, booked.sign)
         fold.rows.put(fill)
         sign = booked.sign if fill.side is Side.BUY else -booked.sign
-        fold.emit(
-            SignedTrade(
-                account=fill.account,
-                instrument=fill.instrument,
-                bot=fill.bot,
-                mode=fill.mode,
-                size=sign * fill.size,
-                value_micro=sign * (fill.value_micro or 0),
-                fee_micro=booked.sign * fill.fee_micro,
-                fills=booked.sign,
-            ),
+        traded(
+            fold,
+            position,
+            sign * fill.size,
+            sign * (fill.value_micro or 0),
             record,
+            fee=booked.sign * fill.fee_micro,
+            fills=booked.sign,
         )
         _in_order(fold, fill, sign * fill.size, record)
     else:
         position.apply_fill(fill, booked.sign)
         _repay(fold, position, record)
+        buys = 1 if fill.side is Side.BUY else -1
+        worth = fill.fee_worth_micro
+        _of_pair(
+            fold,
+            position,
+            booked.sign * fill.tokens,
+            booked.sign * (buys * (fill.value_micro or 0) - worth),
+            record,
+            fee=booked.sign * (fill.fee_micro + worth),
+            fills=booked.sign,
+        )
+
+
+def _of_pair(
+    fold: Fold,
+    position: PositionRow,
+    size: int,
+    value: int,
+    record: Record,
+    *,
+    fee: int = 0,
+    fills: int = 0,
+) -> None:
+    """Say that what is held of a pair changed; of a binary nothing is said."""
+    listing = fold.rows.find(ListingRow, position.instrument)
+    if listing is None or not listing.linear or listing.signed:
+        return
+    if not size:  # its fee took all of it
+        value, fee = 0, fee + value
+    traded(fold, position, size, value, record, fee=fee, fills=fills, lot=listing.lot)
 
 
 def _in_order(fold: Fold, fill: FillRow, size: int, record: Record) -> None:
@@ -390,6 +416,7 @@ def on_cash_moved(fold: Fold, event: CashMoved, record: Record) -> None:
     else:
         position.convert(event.tokens, event.amount_micro)
         _repay(fold, position, record)
+        _of_pair(fold, position, event.tokens, event.amount_micro, record)
 
 
 def on_position_liquidated(fold: Fold, event: PositionLiquidated, record: Record) -> None:
@@ -498,6 +525,7 @@ def on_holding_transferred(fold: Fold, event: HoldingTransferred, record: Record
         position = _position(fold, key, mode, record)
         position.convert(size, value)
         _repay(fold, position, record)
+        _of_pair(fold, position, size, value if size > 0 else -value, record)
 
 
 def _hand_over(
@@ -514,19 +542,7 @@ def _hand_over(
     if size:
         position.hand_over(size, value)
     position.fee_micro += fee
-    fold.emit(
-        SignedTrade(
-            account=position.account,
-            instrument=position.instrument,
-            bot=position.bot,
-            mode=position.mode,
-            size=size,
-            value_micro=value,
-            fee_micro=fee,
-            liquidated=liquidated,
-        ),
-        record,
-    )
+    traded(fold, position, size, value, record, fee=fee, liquidated=liquidated)
 
 
 PositionKey = tuple[str, str, Leg, str]

@@ -1,10 +1,11 @@
-"""Round trips of what is held long or short: each way of an owner from flat back to flat.
+"""Round trips of what has one leg: each way of an owner from flat back to flat.
 
 A round trip begins with the trade that leaves flat and ends with the one that comes back to it,
 be it a fill, a transfer, or a liquidation by the venue; a trade that passes through flat ends one
 and begins the next, its value and fee shared by size as the position itself shares them
 (`engine.domain.products.position`). A fill that becomes void trades back. All round trips of an
-owner together are what its position made, to the unit.
+owner together are what its position made, to the unit: what is left of a pair, less than a lot that
+no order can sell, goes from one into the next at what it cost.
 """
 
 from __future__ import annotations
@@ -85,6 +86,15 @@ class RoundTripRow(msgspec.Struct, kw_only=True):
             self.result = TripResult.VOIDED if undone and not self.fills else ended
             self.closed_ns = record.at_ns
 
+    def set_aside(self) -> tuple[int, int]:
+        """End it with less than a lot held; return that and what it cost: no part of it is made."""
+        size, cost = self.size, self.entry_micro * self.size // self.entered
+        self.exited += size
+        self.exit_micro += cost
+        self.size = 0
+        self.result, self.closed_ns = TripResult.CLOSED, self.updated_ns
+        return size, cost
+
 
 class TripsBegun(msgspec.Struct, kw_only=True):
     """One row of `round_trips_begun`: how many round trips an owner began in an instrument."""
@@ -92,12 +102,18 @@ class TripsBegun(msgspec.Struct, kw_only=True):
     account: str
     instrument: str
     bot: str
+    mode: Mode | None = None
+    """None = from before it was kept."""
     number: int = 0
+    left: int = 0
+    """What is left of a pair from the last one, less than a lot."""
+    left_micro: int = 0
+    """What that cost."""
 
 
 def on_signed_trade(fold: Fold, trade: SignedTrade, record: Record) -> None:
     """Book a trade with the round trip it is of; one that passes through flat with both."""
-    trip, filled, sign = _latest(fold, trade), abs(trade.size), 1 if trade.size > 0 else -1
+    trip, filled, sign = _current(fold, trade, record), abs(trade.size), 1 if trade.size > 0 else -1
     held = 0 if trip is None else trip.size
     closes = min(filled, abs(held)) if trade.size * held < 0 else 0
     value = ceil_div(trade.value_micro * closes, filled) if closes else 0
@@ -105,6 +121,10 @@ def on_signed_trade(fold: Fold, trade: SignedTrade, record: Record) -> None:
     if trip is not None and (closes or not filled):
         trip.trade(sign * closes, value, fee, trade, record)
         fold.rows.put(trip)
+        if closes and 0 < trip.size < trade.lot:
+            begun = _begun_of(fold, trade)
+            begun.left, begun.left_micro = trip.set_aside()
+            fold.rows.put(begun)
     if filled > closes:
         if trip is None or not trip.size:
             trip = _begun(fold, trade, record)
@@ -124,6 +144,15 @@ def on_funding_shared(fold: Fold, shared: FundingShared, record: Record) -> None
         fold.rows.put(trip)
 
 
+def _current(fold: Fold, trade: SignedTrade, record: Record) -> RoundTripRow | None:
+    """Return the round trip a trade meets; a new one where it meets what the last one left."""
+    trip = _latest(fold, trade)
+    if trip is None:  # of a pair a fee may take all that a fill brought
+        return _begun(fold, trade, record) if not trade.size and trade.fills > 0 else None
+    begins = not trip.size and trade.size and _begun_of(fold, trade).left
+    return _begun(fold, trade, record) if begins else trip
+
+
 Whose = SignedTrade | FundingShared
 
 
@@ -136,13 +165,18 @@ def _numbered(fold: Fold, of: Whose, number: int) -> RoundTripRow | None:
     return fold.rows.find(RoundTripRow, of.account, of.instrument, of.bot, number)
 
 
+def _begun_of(fold: Fold, trade: SignedTrade) -> TripsBegun:
+    key = trade.account, trade.instrument, trade.bot
+    found = fold.rows.find(TripsBegun, *key)
+    return found or TripsBegun(account=key[0], instrument=key[1], bot=key[2], mode=trade.mode)
+
+
 def _begun(fold: Fold, trade: SignedTrade, record: Record) -> RoundTripRow:
     """Begin an owner's next round trip."""
-    key = trade.account, trade.instrument, trade.bot
-    begun = fold.rows.find(TripsBegun, *key)
-    if begun is None:
-        begun = TripsBegun(account=key[0], instrument=key[1], bot=key[2])
+    begun = _begun_of(fold, trade)
+    left, left_micro = begun.left, begun.left_micro
     begun.number += 1
+    begun.left = begun.left_micro = 0
     fold.rows.put(begun)
     return RoundTripRow(
         account=trade.account,
@@ -150,7 +184,10 @@ def _begun(fold: Fold, trade: SignedTrade, record: Record) -> RoundTripRow:
         bot=trade.bot,
         number=begun.number,
         mode=trade.mode,
-        long=trade.size > 0,
+        long=(left or trade.size or 1) > 0,
+        size=left,
+        entered=left,
+        entry_micro=left_micro,
         opened_ns=record.at_ns,
         updated_ns=record.at_ns,
         seq=record.seq,
