@@ -142,6 +142,19 @@ class PositionFacts(msgspec.Struct):
             _add(now, fact.sizes, 1)
         return parts
 
+    def held_at(self, at_ns: int, held: Mapping[BotId, int]) -> dict[BotId, int]:
+        """Return what owners held at a time of the venue's, by what they hold now.
+
+        Nothing where that reaches back behind what is kept, or times are not known.
+        """
+        if not self.kept or not 0 < self.kept[0].at_ns <= at_ns:
+            return {}
+        then = dict(held)
+        for fact in self.kept:
+            if fact.at_ns > at_ns:
+                _add(then, fact.sizes, -1)
+        return {owner: size for owner, size in then.items() if size}
+
     @property
     def _end_ns(self) -> int:
         return self.kept[-1].at_ns if self.kept else 0

@@ -62,9 +62,15 @@ class HoldersPast(msgspec.Struct):
         self.changed_ns = now_ns
 
     def paid_for(
-        self, held: Mapping[BotId, int], paid: FundingPaid, contract: ContractValue | None
+        self,
+        held: Mapping[BotId, int],
+        paid: FundingPaid,
+        contract: ContractValue | None,
+        by_fills: Mapping[BotId, int],
     ) -> Mapping[BotId, int]:
         """Return what owners held at a funding's stamp; `held` is what they hold now.
+
+        `by_fills` = then, by the venue's times of what is booked by now; empty = not known.
 
         The payment itself says what the account held together, where it comes with rate and mark:
         where what was booked by the stamp does not explain it, a fill came late, or the venue paid
@@ -73,7 +79,8 @@ class HoldersPast(msgspec.Struct):
         """
         stamp_ns = nominal_stamp(paid.stamp_ns)
         then = [one.sizes for one in self.kept if one.until_ns > stamp_ns]
-        every = [one for one in (*then, held) if sum(one.values()) or not paid.amount_micro]
+        known = (*then, held, by_fills) if by_fills else (*then, held)
+        every = [one for one in known if sum(one.values()) or not paid.amount_micro]
         mark_e8, rate = paid.mark_e8, paid.rate_e18
         if not every:
             return held

@@ -31,6 +31,7 @@ from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentI
 from engine.domain.orders import Order, OrderId
 from engine.domain.owners import funded_parts, shares, taken_first
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
+from engine.domain.products.funding import nominal_stamp
 from engine.errors import BrokenInvariant
 from engine.executor.fills import (
     FillBook,
@@ -51,6 +52,7 @@ from engine.executor.settlement import (
     LedgerState,
     commit_signed,
     convert_leg,
+    facts_of,
     give_signed,
     positions,
     realise,
@@ -157,7 +159,8 @@ class Ledger:
         terms = self.state.instruments.get(key)
         contract = None if terms is None else terms.contract
         if (past := self.state.past.get(key)) is not None:
-            held = past.paid_for(held, event, contract)
+            by_fills = facts_of(self.state, key).held_at(nominal_stamp(event.stamp_ns), held)
+            held = past.paid_for(held, event, contract, by_fills)
         self._earn(CashKind.FUNDING, funded_parts(held, event, contract))
         return self._verdict(None)
 

@@ -472,7 +472,8 @@ def on_funding_paid(fold: Fold, paid: FundingPaid, record: Record) -> None:
     contract = None if listing is None else listing.contract
     held: Mapping[BotId, int] = _held(fold, account, key)
     if (holders := fold.rows.find(HoldersRow, account, key)) is not None:
-        held = holders.past.paid_for(held, paid, contract)
+        by_fills = _facts(fold, account, key).facts.held_at(stamp_ns, held)
+        held = holders.past.paid_for(held, paid, contract, by_fills)
     for owner, amount in funded_parts(held, paid, contract):
         position = _position(fold, (account, key, Leg.BASE, owner), mode, record)
         position.funding_micro += amount

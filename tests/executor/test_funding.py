@@ -10,7 +10,7 @@ import pytest
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import CashKind
 from engine.domain.fills import FillState
-from engine.domain.instruments import MANUAL, UNASSIGNED, BotId, InstrumentId, Kind, Leg
+from engine.domain.instruments import MANUAL, UNASSIGNED, BotId, InstrumentId, Kind, Leg, Side
 from engine.domain.owners import HELD_MAX
 from engine.domain.perpetual_events import FundingPaid
 from engine.domain.products.funding import HOUR_NS, RateType
@@ -153,6 +153,22 @@ def test_a_payment_that_what_was_held_at_the_stamp_does_not_explain_is_of_those_
     traded(ledger, MANUAL, UNIT, LATE)  # of before the stamp, and reported late
     ledger.fund(funding(-30_000, **RATED))
     assert income(ledger) == {BOT: -20_000, MANUAL: -10_000}
+
+
+def test_a_payment_that_only_the_venues_times_explain_is_of_those_who_held_by_them() -> None:
+    """All of it was reported after the stamp, and what is held now is another's."""
+    ledger = held({})
+    trades = ((BOT, 2, STAMP - 7), (BOT, -2, STAMP + 1), (MANUAL, -1, STAMP + 2))
+    for number, (owner, units, matched_ns) in enumerate(trades, 1):
+        side = Side.BUY if units > 0 else Side.SELL
+        what: dict[str, Any] = {"price": 100, "size": abs(units) * UNIT}
+        order = Build().order(
+            number, instrument=PERPETUAL, leg=Leg.BASE, bot=owner, side=side, **what
+        )
+        fill = Build().filled(number, f"f{number}", matched_ns=matched_ns, **what)
+        ledger.book(order, fill, LATE + number)
+    ledger.fund(funding(-20_000, **RATED))
+    assert income(ledger) == {BOT: -20_000}
 
 
 def test_who_held_what_turned_out_void_had_the_funding_of_stamps_until_then() -> None:

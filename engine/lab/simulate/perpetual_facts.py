@@ -153,7 +153,11 @@ class PerpetualFacts:
         self.fundings[paid.name] = paid
         key, amount, stamp_ns = paid.instrument, paid.amount_micro, nominal_stamp(paid.stamp_ns)
         since = [sizes for until_ns, sizes in self.past.get(key, ()) if until_ns > stamp_ns]
-        since = [one for one in (*since, self._sizes(key)) if sum(one.values()) or not amount]
+        certain = [*since[:1], self._sizes(key), self._held_at(key, stamp_ns)]
+        since, certain = (
+            [one for one in of if sum(one.values()) or not amount]
+            for of in ([*since, *certain[-2:]], certain)
+        )
         if terms is None or not any(since):
             since, dues = [], [{UNASSIGNED: Fraction(amount)}]
         else:
@@ -162,7 +166,7 @@ class PerpetualFacts:
             )
             dues = [{owner: size * unit for owner, size in one.items()} for one in since]
         apart = [abs(sum(due.values(), Fraction(0)) - amount) for due in dues]
-        most = min(apart[0], apart[-1])
+        most = min(one for due, one in zip(since, apart, strict=True) if due in certain)
         fit = [due for due, one in zip(dues, apart, strict=True) if one <= most + 1]
         for owner in {owner for due in fit for owner in due}:
             parts = [due.get(owner, Fraction(0)) for due in fit]
@@ -171,6 +175,16 @@ class PerpetualFacts:
             doubt = (high - low) / 2 + (most + 3 if since else 0)
             self.funded[owner] = before[0] + (low + high) / 2, before[1] + doubt
         return True
+
+    def _held_at(self, key: InstrumentId, at_ns: int) -> dict[BotId, int]:
+        """Return what owners held at a time of the venue's, by its own order."""
+        held: dict[BotId, int] = {}
+        for entry in self.entries.get(key, ()):
+            if entry.at_ns <= at_ns:
+                for sizes, sign in ((entry.sizes, 1), (entry.parts, -1)):
+                    for owner, size in sizes.items():
+                        held[owner] = held.get(owner, 0) + sign * size
+        return {owner: size for owner, size in held.items() if size}
 
     def _sizes(self, key: InstrumentId) -> dict[BotId, int]:
         return {
