@@ -37,7 +37,7 @@ PAGE = Page("Strategies", ":material/psychology:", "Research", 3)
 COLUMNS = columns_of(
     Col("name", "Strategy"),
     Col("verdict"),
-    Col("category"),
+    Col("category", kind=ColKind.WORDS),
     Col("bots", "Bots running"),
     Col("active_ns", "Last activated"),
     Col("why", "What the data shows", ColKind.LONG),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from engine.domain.decisions import Rest
 from pages.kit.data import ask, engine_id
-from pages.kit.words import count, moment
+from pages.kit.words import count, moment, nearby
 from storage.live import watched_by
 
 RUNNING = "RUNNING"
@@ -33,6 +33,7 @@ def standing(bot: str, now: int) -> Standing:
     rests = [one.rest for one in watched if one.rest is not None and now < one.rest.until_ns]
     if rests and all(one.rest in rests for one in watched):
         first = min(rests, key=lambda rest: rest.until_ns)
-        return Standing(f"RESTING until {moment(first.until_ns)}", f"It {rest_words(first)}")
+        said = f"RESTING until {nearby(first.until_ns, now)}"
+        return Standing(said, f"It {rest_words(first)}")
     of = f"of {count(len(watched), 'market')}"
     return Standing(RUNNING, f"It rests in {len(rests)} {of}" if rests else "")

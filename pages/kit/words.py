@@ -83,6 +83,12 @@ def moment(ns: int | None) -> str:
     return f"{_at(ns).astimezone(clock()):%Y-%m-%d %H:%M:%S %Z}"
 
 
+def nearby(ns: int, now: int) -> str:
+    """Return a time in the operator's zone without the date where it is of today: 14:05 CET."""
+    at, today = (_at(one).astimezone(clock()) for one in (ns, now))
+    return f"{at:%H:%M %Z}" if at.date() == today.date() else f"{at:%b %-d, %H:%M %Z}"
+
+
 def utc(ns: int | None) -> str:
     if ns is None:
         return NOTHING

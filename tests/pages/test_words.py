@@ -66,6 +66,15 @@ def test_a_time_names_its_zone_and_utc_is_exact(monkeypatch: pytest.MonkeyPatch)
     assert words.moment(None) == words.utc(None) == words.NOTHING
 
 
+def test_a_time_of_today_has_no_date_in_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = 1_767_225_600 * words.SECOND_NS + 12 * 3_600 * words.SECOND_NS
+    hours = 3_600 * words.SECOND_NS
+    assert words.nearby(noon + 2 * hours, noon) == "14:00 UTC"
+    assert words.nearby(noon + 13 * hours, noon) == "Jan 2, 01:00 UTC"
+    monkeypatch.setattr(words, "zone", lambda: "Europe/Berlin")
+    assert words.nearby(noon + 11 * hours, noon) == "Jan 2, 00:00 CET"
+
+
 def test_a_part_of_nothing_is_a_dash() -> None:
     assert words.percent(1, 0) == words.NOTHING
     assert words.percent(1, 4) == "25 %"
