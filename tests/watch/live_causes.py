@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.bots.failing import fail
 from engine.config import Config
 from engine.domain.catalog import Finding, Grade
 from engine.domain.commands import Kill
@@ -98,7 +99,7 @@ def failed_bot(home: Path) -> None:
     try:
         made.capital_micro // 0
     except ZeroDivisionError as error:
-        kept(made.fail(error), home)
+        kept(fail(made, error, None, None, 1), home)
 
 
 def resting_bot(home: Path) -> None:
