@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accounts", type=whole(1, ACCOUNTS_MAX), default=2, help="accounts with an engine each"
     )
     parser.add_argument(
+        "--crowd",
+        type=whole(0, ACCOUNTS_MAX),
+        default=0,
+        help="so many more accounts in each engine",
+    )
+    parser.add_argument(
         "--jobs", type=whole(0, JOBS_MAX), default=0, help="processes; 0 = one per core"
     )
 
@@ -78,6 +84,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         gathers=not args.plain,
         spot=args.spot,
         perp=args.perp,
+        crowd=args.crowd,
     ):
         total.add(outcome)
         if outcome.verdicts and not args.json:
@@ -103,6 +110,7 @@ def outcomes(
     gathers: bool = True,
     spot: bool = False,
     perp: bool = False,
+    crowd: int = 0,
 ) -> Iterator[SimulationOutcome]:
     """Give the outcome of each seed, in order, using as many processes as asked."""
     one = partial(
@@ -113,6 +121,7 @@ def outcomes(
         gathers=gathers,
         spot=spot,
         perp=perp,
+        crowd=crowd,
     )
     processes = min(jobs or os.cpu_count() or 1, len(seeds))
     if processes == 1:

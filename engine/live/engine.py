@@ -266,15 +266,15 @@ class Engine(Services):
     def moments(self) -> Iterator[None]:
         """Several times a second: let shells, bots and proofs look at the clock, in slices.
 
-        Each account is one, each bot's watch another: none waits for the work of all.
+        Each account is one, and each bot that had something to do: none waits for the work of all.
         """
         for runner in tuple(self.runners.values()):
             runner.tick()
             yield
         self._kill_after_a_fall(self.clock.now_ns())
         for number, bot_runner in enumerate(tuple(self.bot_runners.values())):
-            bot_runner.watch(self.clock.now_ns())
-            if number % WATCHED_AT_ONCE == WATCHED_AT_ONCE - 1:
+            acted = bot_runner.watch(self.clock.now_ns())
+            if acted or number % WATCHED_AT_ONCE == WATCHED_AT_ONCE - 1:
                 yield
         now_ns = self.clock.now_ns()
         self.prove(now_ns)

@@ -161,8 +161,11 @@ class BotRunner:
 
     # -- watched -----------------------------------------------------------------------------------
 
-    def watch(self, now_ns: int) -> None:
-        """Move on what has become true. Call it several times a second."""
+    def watch(self, now_ns: int) -> bool:
+        """Move on what has become true; True = its account had something to do for that.
+
+        Call it several times a second.
+        """
         executor, state = self.runner.core.executor, self.bot.state
         stopped = executor.stopped is not None
         if state is S.STARTING and not executor.recovering and not stopped:
@@ -179,10 +182,14 @@ class BotRunner:
         elif state is S.STOPPING:
             self._watch_stop(now_ns)
         elif state is S.RUNNING and self.settings.follows:
-            if now_ns - self.retreated_ns >= RETREAT_EVERY_NS:
-                self._reduce(self.leaving(), now_ns)
-        elif state is S.ERROR:
-            self.answer(done=False, text=f"the bot is in ERROR: {self.bot.error}")
+            if now_ns - self.retreated_ns < RETREAT_EVERY_NS:
+                return False
+            self._reduce(self.leaving(), now_ns)
+        else:
+            if state is S.ERROR:
+                self.answer(done=False, text=f"the bot is in ERROR: {self.bot.error}")
+            return False
+        return True
 
     def _watch_stop(self, now_ns: int) -> None:
         executor = self.runner.core.executor

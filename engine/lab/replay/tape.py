@@ -137,9 +137,8 @@ class TapeDecisionLog(DecisionLog):
 class TapeBotRunner(BotRunner):
     """A bot at a tape. As in a replay it goes on wishing while risk says no."""
 
-    def watch(self, now_ns: int) -> None:
-        if self.bot.state is not BotState.RUNNING:
-            super().watch(now_ns)
+    def watch(self, now_ns: int) -> bool:
+        return self.bot.state is not BotState.RUNNING and super().watch(now_ns)
 
 
 class TapeOptions(msgspec.Struct, frozen=True, kw_only=True):

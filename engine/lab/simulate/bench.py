@@ -29,6 +29,7 @@ from engine.lab.simulate.fee_assets import TakenFees
 from engine.lab.simulate.perpetual_facts import LiquidatedPart, PerpetualFacts
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.foreign import TokensCame
+from engine.runtime.recovery import ENGINE_WIDE
 from engine.runtime.services import USER_FEED
 from storage.journal import decode
 
@@ -532,7 +533,8 @@ class Evidence:
         self.facts = KnownFacts()
         self.named.clear()
         for record in self.disk.rows:
-            self.take(decode(record), record.at_ns)
+            if record.account in (ENGINE_WIDE, self.side.account):
+                self.take(decode(record), record.at_ns)
         self.facts.begin_run()
         there = self.side.exchange.account(self.side.account).fills
         self.lacking = {fill.id for fill in there} - self.facts.fills.keys()

@@ -7,7 +7,7 @@ is simulated: the disk, the line, the market stream, the clock, and the loop the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.decisions import Decision, Planned
 from engine.domain.events import Event
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
 from engine.lab.simulate.disk import DecisionSink, Disk, Journal, NullWriter, State
@@ -117,6 +117,7 @@ class EngineRun:
         process: Process,
         journal: Journal,
         network: Network,
+        others: Mapping[AccountId, Network],
         decided: Callable[[Decision | Planned], None],
         proven: Callable[[EngineRun, KillScope | None], None],
         snapshot_every: int,
@@ -129,6 +130,7 @@ class EngineRun:
         self.process = process
         self.journal = journal
         self.network = network
+        self._networks = {account: network, **others}
         self.jump_ns = 0
         self.fence = disk.fence
         self.engine: Engine | None = None
@@ -164,6 +166,17 @@ class EngineRun:
         return self.runner.core.executor
 
     @property
+    def bots(self) -> list[BotId]:
+        """Return the bots of the account that is judged in full."""
+        found = self.engine.bot_runners.items() if self.engine is not None else ()
+        return [BotId(name) for name, one in found if one.bot.account == self.account]
+
+    def executor_of(self, name: AccountId) -> Executor:
+        """Return the executor of one of several accounts."""
+        assert self.engine is not None
+        return self.engine.runners[name].core.executor
+
+    @property
     def open(self) -> bool:
         """True as soon as there is a runner."""
         return self.engine is not None and bool(self.engine.runners)
@@ -173,6 +186,11 @@ class EngineRun:
         """True where the latest KILL or stop is proven and nothing has begun since."""
         engine = self.engine
         return engine is not None and engine.proving is None and engine.receipt is not None
+
+    @property
+    def proving(self) -> bool:
+        """True from the moment at which a KILL of all is taken, until it is proven."""
+        return self.engine is not None and self.engine.proving is not None
 
     @property
     def stopped(self) -> bool:
@@ -246,10 +264,15 @@ class EngineRun:
             await close(engine, telemetry)
 
     def _venues(self) -> Venues:
-        async def door(*_: object) -> Network:
-            return self.network
+        networks = self._networks
 
-        spec = AccountSpec(link=lambda _, *given: SimulatedLink(self.network, *given), door=door)
+        async def door(_: object, account: AccountId, __: object) -> Network:
+            return networks[account]
+
+        def link(_: object, services: Services, settings: AccountSettings) -> SimulatedLink:
+            return SimulatedLink(networks[AccountId(settings.name)], services, settings)
+
+        spec = AccountSpec(link=link, door=door)
         setup = VenueSetup(config=self._config, urls={})
         return Venues(
             openers={(VENUE, Mode.DEMO): AccountOpening(setup, spec)},
@@ -284,6 +307,13 @@ class EngineRun:
             if isinstance(event, LASTING):
                 engine.journal(event, now_ns)
         self.runner.market(events, now_ns)
+        for name in self._networks:
+            if name != self.account:  # each has a turn of its own
+                self.process.within(self._market, name, events)
+
+    def _market(self, name: AccountId, events: tuple[Event, ...]) -> None:
+        assert self.engine is not None
+        self.engine.runners[name].market(events, self.now_ns())
 
     def look(self) -> None:
         """Let it hear of the commands that were left."""

@@ -196,6 +196,9 @@ GIVEN_ONLY = frozenset({Fault.TOKENS_COME})
 TAPES_ONLY = frozenset({Fault.TAPE_DAMAGED})
 """Likewise: only worlds whose engines write a tape."""
 
+ALONE_ONLY = PUT_BACK_ONLY | GIVEN_ONLY | {Fault.JOURNAL_LOST}
+"""What a person does about these is played for one account alone, not for a crowd."""
+
 MARGINED_ONLY = frozenset({Fault.MARK_LEAPS})
 """Likewise: only worlds with a perpetual."""
 
@@ -223,6 +226,7 @@ class Faults:
         given: bool = False,
         tapes: bool = False,
         margined: bool = False,
+        crowded: bool = False,
     ) -> None:
         """Draw the faults of a seed; `only` fixes which there are, all of them strong."""
         self._random = random
@@ -243,6 +247,8 @@ class Faults:
             if fault in GIVEN_ONLY and not given and fault not in (chosen or ()):
                 continue
             if fault in TAPES_ONLY and not tapes and fault not in (chosen or ()):
+                continue
+            if fault in ALONE_ONLY and crowded:
                 continue
             if fault in MARGINED_ONLY and not margined and fault not in (chosen or ()):
                 continue

@@ -9,7 +9,15 @@ import msgspec
 
 from engine.domain.effects import AnyWalletEffect, KeepBudget
 from engine.domain.events import OpenOrdersListed, OrderReported
-from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Mode
+from engine.domain.instruments import (
+    UNASSIGNED,
+    AccountId,
+    BotId,
+    Instrument,
+    InstrumentId,
+    Leg,
+    Mode,
+)
 from engine.domain.money import MICRO
 from engine.domain.orders import ORDER_ENDS, OrderId, OrderState
 from engine.errors import BrokenInvariant
@@ -26,6 +34,7 @@ from engine.lab.simulate.venue_truth import Speak
 from engine.live.commands.kill import KillScope
 from engine.risk.gate import DAY_NS
 from engine.risk.reasons import DenyReason
+from engine.runtime.recovery import ENGINE_WIDE
 from storage.database import RowType
 from storage.fold import Fold, Rows
 from storage.projected import HANDLERS, PROJECTED
@@ -458,8 +467,9 @@ class MemoryRows(Rows):
 class RowsJudge:
     """Compares one account's rows with its engines, one after another."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, account: AccountId) -> None:
         self._disk = disk
+        self._ours = (ENGINE_WIDE, account)
         self.begin_run()
 
     def begin_run(self) -> None:
@@ -474,7 +484,8 @@ class RowsJudge:
         Call it where nothing is under way inside the engine: all it has decided is journaled.
         """
         for record in self._disk.rows[self._seq :]:
-            self._fold.take(record)
+            if record.account in self._ours:  # others have orders of the same numbers
+                self._fold.take(record)
         self._seq = len(self._disk.rows)
         touched, self._rows.touched = self._rows.touched, {}
         for number, row in (self._rows.orders if whole else touched).items():

@@ -84,6 +84,8 @@ class Process(asyncio.BaseEventLoop):
     def __init__(self, now_ns: Callable[[], int]) -> None:
         super().__init__()
         self.dead = False
+        self.turns = 0
+        """How many calls it has made."""
         self.frozen = False
         """True while it hangs: nothing in it moves."""
         self._now_ns = now_ns
@@ -122,6 +124,7 @@ class Process(asyncio.BaseEventLoop):
             events._set_running_loop(None)  # noqa: SLF001 the same
 
     def _do(self, call: Call) -> None:
+        self.turns += 1
         try:
             call.context.run(call.act, *call.given)
         except (SystemExit, KeyboardInterrupt):

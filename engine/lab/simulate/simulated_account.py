@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import blake2b
 from operator import attrgetter
@@ -35,6 +35,7 @@ from engine.executor.venue_reports import BEHIND
 from engine.lab.simulate.accounts import SERIES, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.beside import has_perpetual
+from engine.lab.simulate.crowd import Companion, Companions
 from engine.lab.simulate.disk import Disk, Journal, NullWriter
 from engine.lab.simulate.engine_run import AUTH, EngineRun
 from engine.lab.simulate.faults import PUT_BACK_ONLY, Fault, Faults
@@ -121,8 +122,8 @@ class Operator:
     def kill_part(self, run: EngineRun) -> None:
         """KILL a bot, a market or the account alone."""
         random, parts = self._random, [Kill(account=run.account)]
-        if run.engine is not None and run.engine.bot_runners:
-            parts.append(Kill(bot=BotId(random.choice(list(run.engine.bot_runners)))))
+        if bots := run.bots:
+            parts.append(Kill(bot=random.choice(bots)))
         if markets := list(run.runner.core.cache.views):
             parts.append(Kill(instrument=random.choice(markets)))
         self.leave(random.choice(parts))
@@ -176,7 +177,7 @@ class Operator:
             for leg, of in zip(listed[key].product.legs, (held.yes, held.no), strict=False)
             if (free := abs(of.settled) - of.reserved) > 0
         ]
-        takers = [*(BotId(name) for name in run.engine.bot_runners), MANUAL]
+        takers = [*run.bots, MANUAL]
         if free and not executor.recovering:
             key, leg, owner, most = random.choice(free)
             step = 1 if listed[key].product.second else 1_000  # up to 99,990 of a pair's currency
@@ -250,6 +251,7 @@ class SimulatedAccount:
         digest: blake2b,
         makers: bool,
         fees_in: FeesIn,
+        companions: Sequence[Companion] = (),
     ) -> None:
         self.exchange = exchange
         self.now: Callable[[], int] = partial(attrgetter("now_ns"), exchange.timeline)
@@ -267,7 +269,8 @@ class SimulatedAccount:
         self.limits: dict[int, RiskLimits] = {}
         """Version of the settings → the limits in it."""
         self.runs = EngineRuns(self.seen)
-        self.rows = RowsJudge(self.disk)
+        self.rows = RowsJudge(self.disk, self.id)
+        self.crowd = Companions(companions)
         self.operator = Operator(self)
         self.engine_run: EngineRun | None = None
         self.hung_run: EngineRun | None = None
@@ -278,7 +281,6 @@ class SimulatedAccount:
         """True where the journal loses its end with the life that goes on now."""
         self.homes = Homes(self.disk, random, on=any(map(faults.rate, PUT_BACK_ONLY)))
         self.tapes = Tapes(random)
-        """Read and damaged where the world has that."""
         self._lost: list[Record] | None = None
         """What the journal lost and no person has accepted yet."""
         self._left: dict[int, Order | AnyWalletEffect] = {}
@@ -302,9 +304,13 @@ class SimulatedAccount:
             groups *= self.random.choice(OWNERS)
         linear = [*alone.pairs, *alone.perpetuals]
         bots = bots_of(self.settings, groups, self.random, makers=self._makers, pairs=linear)
+        accounts, others = self.crowd.settings([alone.events])
         document = {
-            "accounts": {name: self.settings.model_dump(mode="json", exclude_none=True)},
-            "bots": {one: bot.model_dump(mode="json") for one, bot in bots.items()},
+            "accounts": {
+                name: self.settings.model_dump(mode="json", exclude_none=True),
+                **accounts,
+            },
+            "bots": {**{one: bot.model_dump(mode="json") for one, bot in bots.items()}, **others},
             "schedule": dict.fromkeys(SettingsDocument().schedule),  # no worker is there
         }
         saved = save(
@@ -347,6 +353,7 @@ class SimulatedAccount:
             process=process,
             journal=journal,
             network=network,
+            others=self.crowd.connected(process),
             decided=lambda said: self._decided(fence, said),
             proven=self._proven,
             snapshot_every=self.snapshot_every,
@@ -477,6 +484,7 @@ class SimulatedAccount:
 
     def reports(self) -> None:
         """Let the exchange's own reports leave for whoever listens."""
+        self.crowd.reports(self.exchange.outbox)
         for event in self.side.take():
             for run in (self.engine_run, self.hung_run):
                 if run is not None:
@@ -487,6 +495,9 @@ class SimulatedAccount:
     def _decided(self, fence: int, decision: Decision | Planned) -> None:
         """Show an intent to the judges before the executor receives it."""
         current = fence == self.disk.fence
+        run = self.engine_run
+        if current and run is not None and not run.proving:
+            self.crowd.decided(decision, run.process.turns, self.speak)
         if current and isinstance(decision, Decision) and decision.intent is not None:
             self.seen.take_intent(decision.intent)
         self.decide(decision)
@@ -494,6 +505,8 @@ class SimulatedAccount:
     def _received(self, message: msgspec.Struct | Any, at_ns: int) -> None:
         """Show a record that was written to the judges."""
         seen, run = self.seen, self.engine_run
+        if self.crowd.owns(message):
+            return
         seen.now_ns = at_ns
         if isinstance(message, AnyWalletEffect):
             self.runs.asked_of_wallet(message, self.speak)
@@ -528,6 +541,7 @@ class SimulatedAccount:
             return
         if scope is None:
             self.runs.judge_proof(self.speak)
+            self.crowd.judge_proof(self.now(), self.speak)
         else:
             self.runs.judge_part(scope, self.speak)
 
@@ -549,12 +563,14 @@ class SimulatedAccount:
             return
         self.runs.judge_awake(run, self.speak)
         self.operator.ends = True
+        self.crowd.killed(self.now())
 
     def at_rest(self) -> bool:
         """Say whether zero is proven and every settlement has ended and reached the engine."""
         run = self.engine_run
         killed = run is not None and run.open and run.proven and self.seen.facts.latched
-        return killed and run is not None and self.runs.settled(run)
+        settled = killed and run is not None and self.runs.settled(run)
+        return settled and run is not None and self.crowd.settled(run)
 
     def judge_rest(self) -> None:
         """Compare everything at rest, then have the engine end in order."""
@@ -563,6 +579,7 @@ class SimulatedAccount:
             self.speak("proof", f"nothing is proven: {run and run.missing}")
             return
         self.runs.rest(run, self.speak)
+        self.crowd.rest(run, self.speak)
         self.rows.look(run.executor, self.speak, whole=True)
         self.seen.halted = "the engine was stopped"
         run.process.terminate()

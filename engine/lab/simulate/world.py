@@ -24,6 +24,7 @@ from engine.domain.instruments import Leg
 from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import JudgeVerdict
 from engine.lab.simulate.beside import draws_perpetual, has_pair, near_a_stamp, profile_of
+from engine.lab.simulate.crowd import companions
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
 from engine.lab.simulate.fee_assets import FeesIn, fees_in
@@ -269,7 +270,13 @@ class SimulationOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _faults_of(
-    seed: int, rng: Random, only: Iterable[Fault] | None, *, gathers: bool, perp: bool
+    seed: int,
+    rng: Random,
+    only: Iterable[Fault] | None,
+    *,
+    gathers: bool,
+    perp: bool,
+    crowded: bool,
 ) -> Faults:
     """Return the faults that a seed draws among those its kind of world has."""
     tapes = gathers and seed % TAPES_EVERY == TAPES_AT
@@ -283,6 +290,7 @@ def _faults_of(
         tapes=tapes,
         given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
         margined=perp,
+        crowded=crowded,
     )
 
 
@@ -310,19 +318,19 @@ class World:
         gathers: bool = False,
         spot: bool = False,
         perp: bool = False,
+        crowd: int = 0,
     ) -> None:
-        """`gathers`: faults gather around moments, not at any time alike.
+        """`gathers`: faults gather around moments. `crowd`: more accounts in each engine.
 
         `spot`: with a pair, `perp`: with a perpetual, as some gathering seeds have by themselves.
         """
         perp = perp or (gathers and draws_perpetual(seed))
         self.seed = seed
         self._gathers = gathers
-        self._settings_ns = 0
-        """When the settings change next."""
+        self._settings_ns = 0  # when the settings change next
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
         rng = Random(random.getrandbits(64))  # noqa: S311
-        self.faults = _faults_of(seed, rng, faults, gathers=gathers, perp=perp)
+        self.faults = _faults_of(seed, rng, faults, gathers=gathers, perp=perp, crowded=crowd > 0)
         self._random = Random(random.getrandbits(64))  # noqa: S311
         self._begin_ns = self._end_ns = self._drawn_begin(random, perp)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -346,6 +354,7 @@ class World:
                 digest=self._digest,
                 makers=seed % MAKERS_EVERY == MAKERS_AT,
                 fees_in=fees,
+                companions=companions(self, f"crowd-{number}", crowd, random),
             )
             for number in range(accounts)
         ]
@@ -442,7 +451,7 @@ class World:
             return
         events = tuple([event for _, event in self.exchange.take_public()])
         for account in self.accounts:
-            if outbox.reports[account.id]:
+            if outbox.reports[account.id] or account.crowd.companions:
                 account.reports()
             for run in (account.engine_run, account.hung_run):
                 if events and run is not None and not run.dead:
@@ -570,9 +579,18 @@ def simulate(
     gathers: bool = False,
     spot: bool = False,
     perp: bool = False,
+    crowd: int = 0,
 ) -> SimulationOutcome:
     """Run one seed to its end. Raises BrokenInvariant where the world itself is wrong."""
     if minutes <= 0 or accounts < 1:
         raise BrokenInvariant("a simulation needs some minutes and an account")
-    world = World(seed, faults=faults, accounts=accounts, gathers=gathers, spot=spot, perp=perp)
+    world = World(
+        seed,
+        faults=faults,
+        accounts=accounts,
+        gathers=gathers,
+        spot=spot,
+        perp=perp,
+        crowd=crowd,
+    )
     return world.run(minutes)

@@ -33,7 +33,8 @@ from engine.lab.simulate import put_back, world
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import PER_MINUTE, Fault
 from engine.live import accounts
-from engine.live.proof import CancelProof
+from engine.live.engine import Engine
+from engine.live.proof import CancelProof, ProofRun
 from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
@@ -61,6 +62,8 @@ class Mutant(NamedTuple):
     perp: bool = False
     """Whether they have a perpetual."""
     accounts: int = 2
+    crowd: int = 0
+    """How many more accounts each engine has."""
     first: int = 1
     """The first of its seeds."""
 
@@ -287,6 +290,28 @@ def _an_aid_s_error_ends_the_engine(patch: Patch) -> None:
 
     _a_clean_up_changes_its_list(patch)
     patch.setattr(TapeWriter, "leave_out", raised)
+
+
+def _a_tick_is_one_turn(patch: Patch) -> None:
+    moments = Engine.moments
+
+    def at_once(self: Any) -> Any:
+        for _ in moments(self):
+            pass
+        yield
+
+    patch.setattr(Engine, "moments", at_once)
+
+
+def _zero_is_that_of_one_account(patch: Patch) -> None:
+    cover = ProofRun.cover
+
+    def first_alone(self: Any, runner: Any, now_ns: int) -> None:
+        if not self.runners:
+            cover(self, runner, now_ns)
+
+    patch.setitem(PER_MINUTE, F.KILL, 2.0)
+    patch.setattr(ProofRun, "cover", first_alone)
 
 
 def _the_tape_is_never_cleaned_up(patch: Patch) -> None:
@@ -669,6 +694,15 @@ MUTANTS = (
     Mutant("lost operations number others", _operations_begin_again, (F.JOURNAL_LOST,), 16, 4.0),
     Mutant("lost fills stay lost", _lost_fills_stay_lost, (F.JOURNAL_LOST,), 12, 2.0),
     Mutant("it looks back an hour", _a_start_looks_back_an_hour, (F.PAUSED, F.REPORT_LOST), 8, 2.0),
+    Mutant("a tick is one turn", _a_tick_is_one_turn, (), 2, accounts=1, crowd=5),
+    Mutant(
+        "a zero is that of one account",
+        _zero_is_that_of_one_account,
+        (F.KILL, F.LOST_BEFORE, F.LATE_REQUEST),
+        4,
+        accounts=1,
+        crowd=8,
+    ),
     Mutant("a clean-up loses the tape", _a_clean_up_changes_its_list, TAPED, 4, accounts=1),
     Mutant("a clean-up ends the engine", _an_aid_s_error_ends_the_engine, TAPED, 4, accounts=1),
     Mutant("no clean-up", _the_tape_is_never_cleaned_up, TAPED, 4, 2.0, accounts=1),

@@ -9,6 +9,7 @@ from tests.lab.simulate.perpetual_mutants import MUTANTS as OF_PERPETUALS
 
 MUTANTS = (*OF_BINARIES, *OF_PERPETUALS)
 QUICK = {
+    "a tick is one turn",
     "a clean-up loses the tape",
     "a clean-up ends the engine",
     "no clean-up",
@@ -64,6 +65,7 @@ def caught_by(mutant: Mutant, patch: pytest.MonkeyPatch) -> tuple[int, str, str]
                 mutant.accounts,
                 spot=mutant.spot,
                 perp=mutant.perp,
+                crowd=mutant.crowd,
             )
             if outcome.verdicts:
                 said = outcome.verdicts[0]

@@ -65,3 +65,9 @@ def test_a_tenth_of_the_gathering_seeds_has_a_perpetual_and_no_kept_one_does() -
     assert World(drawn[0], accounts=1, gathers=True).exchange.clearing.margin.perpetuals
     for plain in (World(drawn[0], accounts=1), World(drawn[0] + 1, accounts=1, gathers=True)):
         assert not plain.exchange.clearing.margin.perpetuals
+
+
+@pytest.mark.parametrize("crowd", [4, pytest.param(49, marks=pytest.mark.soak)])
+def test_many_accounts_of_one_engine_take_turns_and_are_proven_together(crowd: int) -> None:
+    outcome = simulate(1, 0.2, faults=(), accounts=1, crowd=crowd)
+    assert outcome.verdicts == ()
