@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
-from operator import itemgetter
+from operator import attrgetter, itemgetter
+from threading import get_ident
 
 import msgspec
 
@@ -13,6 +15,7 @@ from engine.bots.bot import Bot, mark_of
 from engine.bots.core import AccountCore
 from engine.bots.slices import SECOND_NS
 from engine.caches.markets import MarketCache
+from engine.clock import WallClock
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
@@ -51,6 +54,7 @@ from engine.lab.replay.result import (
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.journal import Recorder
+from engine.runtime.turn_watch import BUDGET_S, TurnWatch
 from engine.venues.paper.core import PaperVenue
 from engine.venues.paper.settings import PaperSettings
 
@@ -62,6 +66,9 @@ BLOCK_PIECES = 4
 
 EQUITY_POINTS_MAX = 100_000
 """69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
+
+
+_OF_PLUGIN = attrgetter("of_plugin")
 
 
 class Played(msgspec.Struct, kw_only=True):
@@ -87,13 +94,27 @@ def play(
     def report() -> None:
         progress(played.events, time.perf_counter() - started)
 
-    with collecting_rarely():
+    if any(map(_OF_PLUGIN, replays)):
+        cores = [replay.core for replay in replays]
+        watch = TurnWatch(
+            lambda: cores, None, clock=WallClock(), thread=get_ident(), budget_s=BUDGET_S
+        )
+        collecting = _both(watch)  # a strategy that loops stops its own bot, as live
+    else:
+        collecting = collecting_rarely()
+    with collecting:
         _play_events(replays, recording, played, report)
         played.elapsed_s = time.perf_counter() - started
         if played.torn and not played.events:
             raise BadInput(played.torn)
         for replay in replays:
             replay.finish(played)
+
+
+@contextmanager
+def _both(watch: TurnWatch) -> Iterator[None]:
+    with watch, collecting_rarely():
+        yield
 
 
 def _play_events(
@@ -179,16 +200,16 @@ class Replay:
         self._cache = cache
         self._bots = bots
         self._recorder = recorder
-        self._core = AccountCore(
+        self.core = AccountCore(
             cache=cache, executor=executor, bots=bots, decide=decide, tick_ns=tick_ns
         )
         self._driver = Driver(
-            core=self._core, gateway=gateway, venue=venue, recorder=recorder,
+            core=self.core, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled, seen=self._seen, moved=self._moved,
             at_rest=venue.at_rest if isinstance(venue, PaperVenue) else None,
         )  # fmt: skip
         self._says = says
-        self._lane = BarLane(self._driver, self._core, says=says)
+        self._lane = BarLane(self._driver, self.core, says=says)
         self._every_ns = max(EQUITY_EVERY_NS, tick_ns)
         self._sample_ns = 0
         """When the equity is noted next: after the first event from then on."""
@@ -199,6 +220,14 @@ class Replay:
         """Of markets that were held when they were looked at last."""
         self._watch = FillWatch()
         self.result = ReplayResult()
+
+    @property
+    def of_plugin(self) -> bool:
+        """Whether a bot's strategy is a plug-in's, which may loop."""
+        for bot in self._bots:  # noqa: SIM110 a step of a generator would be one of each order
+            if type(bot.strategy).__module__[:8] == "plugins.":
+                return True
+        return False
 
     def run(self, progress: Callable[[int, float], None]) -> ReplayResult:
         play((self,), self._recording, progress)
@@ -289,7 +318,7 @@ class Replay:
             before = [event for event in block if event[0] < start_ns]
             self.feed(before)
             self._driver.run_until(start_ns)
-            self._core.start(start_ns)
+            self.core.start(start_ns)
             block = block[len(before) :]
         at, count = 0, len(block)
         # Of bars nearly every event is sampled: nothing here may grow with what is still to come.

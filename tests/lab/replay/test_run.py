@@ -526,6 +526,31 @@ def test_bot_that_raises_is_told_and_the_replay_goes_on(tape: Path) -> None:
     assert result.events > 1_000
 
 
+def test_bot_that_loops_is_interrupted_and_the_replay_goes_on(
+    tape: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "BUDGET_S", 0.3)
+    name = BotId("maker")
+    strategy = build("market_maker", {}, name)
+    monkeypatch.setattr(type(strategy), "__module__", "plugins.loops.strategies.loops")
+
+    def evaluate(*_: Any) -> Any:
+        while True:
+            pass
+
+    strategy.evaluate = evaluate  # type: ignore[method-assign]
+    bot = Bot(
+        name=name, account=ACCOUNT, strategy=strategy, capital_micro=MICRO, everything=True
+    )  # fmt: skip
+    result = assemble(
+        recording=open_recording(tape), bots=(bot,), limits=RiskLimits(),
+        paper=PaperSettings(starting_cash={CURRENCY: 1}), cash_micro=MICRO,
+        recorder=DigestRecorder(), decide=lambda _: None,
+    ).run(quiet)  # fmt: skip
+    assert "TurnOverdue in evaluate" in result.bot_errors[name]
+    assert result.events > 1_000
+
+
 # -- recorded days ---------------------------------------------------------------------------------
 
 
