@@ -85,7 +85,7 @@ def following(
 ) -> tuple[MarketChannel, PublicRest]:
     """Return a channel that follows the markets."""
     nowhere = f"http://127.0.0.1:{port}"
-    rest = PublicRest({"clob": nowhere, "gamma": nowhere}, counts)
+    rest = PublicRest(dict.fromkeys(("clob", "gamma", "data"), nowhere), counts)
     channel = MarketChannel(
         f"ws://127.0.0.1:{port}",
         rest=rest,

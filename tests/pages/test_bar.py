@@ -137,7 +137,7 @@ def test_modes_never_mix() -> None:
     assert modes_of(snapshot) == [Mode.LIVE, Mode.PAPER]
     shown = told(snapshot, Mode.LIVE)
     assert (shown["Mode"].value, shown["Open orders"].value) == ("LIVE", "0")
-    assert shown["Equity"].value == "0.0000 USD"
+    assert shown["Equity"].value == "0.000005 USD"
 
 
 def test_currencies_are_listed_and_never_added() -> None:

@@ -26,9 +26,11 @@ from storage.schema import migrate
 from storage.users import ENGINE_ID
 from tests.fakes.polymarket.server import Served
 
+ADDRESSES = ("clob", "gamma", "data")
+
 
 def found(served: Served) -> Any:
-    setup = VenueSetup(config=Config(), urls={"clob": served.url, "gamma": served.url})
+    setup = VenueSetup(config=Config(), urls=dict.fromkeys(ADDRESSES, served.url))
     return watched(setup)
 
 
@@ -103,7 +105,7 @@ async def test_another_sdk_is_named(served: Served, monkeypatch: pytest.MonkeyPa
 
 
 async def test_a_venue_that_cannot_be_asked_is_no_venue_as_recorded() -> None:
-    setup = VenueSetup(config=Config(), urls=dict.fromkeys(("clob", "gamma"), "http://127.0.0.1:1"))
+    setup = VenueSetup(config=Config(), urls=dict.fromkeys(ADDRESSES, "http://127.0.0.1:1"))
     checks = await watched(setup)
     assert [one.name for one in checks] == ["sdk", "listing"]  # of no market nothing is as recorded
     assert odd(checks)["listing"].startswith("could not be asked: ")
