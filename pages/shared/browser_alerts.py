@@ -25,6 +25,7 @@ _LISTENS = """
   if (window.pbNotifies) { return; }
   window.pbNotifies = true;
   const DESKTOP = "__DESKTOP__", SOUND = "__SOUND__", KNOWN = "pbNotifyKnown", AGAIN_MS = 60000;
+  const LOOKED = "pbNotifyLooked", AWAY_MS = 60000;
   const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
   const keep = (name, text) => { try { localStorage.setItem(name, text); } catch { /* full */ } };
   const on = (name) => kept(name) === "1";
@@ -46,11 +47,13 @@ _LISTENS = """
     const shown = new Notification(title, { body: text, tag: tag });
     shown.onclick = () => { window.focus(); location.assign("/alerts"); };
   };
-  // What stands when a page is opened is no news; after that, what is later than what is known.
-  let first = true;
+  // What stands when a browser comes after a while is no news; after that, and where a page is
+  // loaded anew, what is later than what is known.
+  let first = !(Date.now() - Number(kept(LOOKED)) < AWAY_MS);
   const look = () => {
     const found = [...document.querySelectorAll(".pb-newest")];
     if (!document.querySelector(".pb-tick")) { return; }
+    keep(LOOKED, String(Date.now()));
     let known = {};
     try { known = JSON.parse(kept(KNOWN)) || {}; } catch { /* it begins anew */ }
     const fresh = found.filter((one) => {

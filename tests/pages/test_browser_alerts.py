@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from engine.domain.alerts import Severity
+from engine.domain.alerts import Severity, described
 from engine.domain.effects import alarm
 from pages.shared.browser_alerts import DESKTOP, SOUND, marks
 from storage.alerts import raise_alert
@@ -19,18 +19,19 @@ from storage.views.frame import AlertSeen
 from tests.pages.desks import CHROMIUM, WAIT_MS, Desk, heading, opened, sign_in, visit
 
 BROWSER = """
-window.told = [];
+window.told = JSON.parse(sessionStorage.told || "[]");
+window.tell = (one) => { told.push(one); sessionStorage.told = JSON.stringify(told); };
 window.Notification = class {
   static permission = "%s";
   static requestPermission() { return Promise.resolve("denied"); }
-  constructor(title, given) { told.push([title, given.body]); }
+  constructor(title, given) { tell([title, given.body]); }
 };
 window.AudioContext = class {
   constructor() { this.currentTime = 0; this.destination = {}; }
   resume() { return Promise.resolve(); }
   createGain() { return { gain: {}, connect: (to) => to }; }
   createOscillator() {
-    return { frequency: {}, connect: (to) => to, start: () => told.push("tone"), stop: () => 0 };
+    return { frequency: {}, connect: (to) => to, start: () => tell("tone"), stop: () => 0 };
   }
 };
 """
@@ -81,6 +82,27 @@ def test_a_new_alert_is_told_once_by_the_browsers_that_want_it(
             ["CRITICAL Stopped: drawdown limit", 'the account fell by 12 % <b>"at once"</b>'],
             "tone",
             "tone",
+        ]
+
+
+@NEEDS
+def test_an_alert_that_comes_while_a_page_is_loaded_anew_is_told(
+    browser: Browser, desk: Desk
+) -> None:
+    with opened(browser) as page:
+        page.context.add_init_script(BROWSER % "granted")
+        sign_in(page, desk, "/alerts")
+        heading(page, "Alerts")
+        choose(page, DESKTOP)
+        page.wait_for_function("told.length === 1", timeout=WAIT_MS)
+        page.wait_for_function("localStorage.pbNotifyLooked", timeout=WAIT_MS)
+        page.goto("about:blank")
+        raised(desk.config.state_path, "position_differs", "2 shares lack")
+        page.goto(f"{desk.address}/reports")
+        page.wait_for_function("told.length === 2", timeout=WAIT_MS)
+        assert page.evaluate("told[1]") == [
+            f"CRITICAL {described('position_differs').title}",
+            "2 shares lack",
         ]
 
 
