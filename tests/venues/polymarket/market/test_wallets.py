@@ -99,6 +99,9 @@ async def test_a_bot_is_handed_each_trade_of_its_wallet_once_over_a_restart(
     served: Served, tmp_path: Path
 ) -> None:
     wallet = (await trade(served)).lower()
+    tapes = PolymarketWallets(urls_of(served))
+    await indexed(served, tapes, wallet, 1)
+    await tapes.close()
     got: list[list[str]] = []
     for life in range(2):
         async with LiveDesk(tmp_path / "home") as desk:
