@@ -166,7 +166,8 @@ class PerpetualFacts:
             )
             dues = [{owner: size * unit for owner, size in one.items()} for one in since]
         apart = [abs(sum(due.values(), Fraction(0)) - amount) for due in dues]
-        most = min(one for due, one in zip(since, apart, strict=True) if due in certain)
+        believed = [one for sizes, one in zip(since, apart, strict=False) if sizes in certain]
+        most = min(believed or apart)
         fit = [due for due, one in zip(dues, apart, strict=True) if one <= most + 1]
         for owner in {owner for due in fit for owner in due}:
             parts = [due.get(owner, Fraction(0)) for due in fit]
