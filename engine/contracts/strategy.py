@@ -318,6 +318,7 @@ class Trial:
             "target": chance.choice((-1.0, 0.0, 0.5, 1.0)),
             "confidence": chance.random(),
             "expires_in_s": chance.choice((1.0, 60.0, 3_600.0)),
+            "sentiment": chance.uniform(-1.0, 1.0),
         }
         trade: dict[str, float | str] = {
             "instrument": BINARY.id,

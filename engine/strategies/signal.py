@@ -25,18 +25,17 @@ from engine.caches.views import ObservedView
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
-from engine.domain.instruments import BotId, InstrumentId, Kind
+from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.domain.observed_events import KEY, Observed
-from engine.domain.products import opening_price
 from engine.errors import BadInput
 from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.taking import position_for, worst_price
 
 S = 1_000_000_000
 HOUR_NS = 3_600 * S
 LOOK_NS = 10 * S
 """How often it looks whether a signal is over."""
-BPS = 10_000
 SIDES = {"buy": 1.0, "long": 1.0, "sell": -1.0, "short": -1.0, "flat": 0.0}
 
 
@@ -164,7 +163,9 @@ class FollowedSignal:
         gates = self._gates(context, looked, now_ns, readable=readable)
         newer = newest and (followed is None or newest.received_ns > followed.received_ns)
         if newest and newer and all(gate.passed for gate in gates):
-            followed = msgspec.structs.replace(newest, position=self._size(context, newest))
+            limit = self._limit(context, buying=newest.part > 0)
+            position = position_for(context, limit, newest.part, self.parameters.share)
+            followed = msgspec.structs.replace(newest, position=position)
             self._followed[key] = followed
         wanted = self._wanted(context, followed, now_ns)
         return self._decided(context, now_ns, looked, gates, wanted)
@@ -220,29 +221,9 @@ class FollowedSignal:
             Gate("touch", touch, 0.0, 0.0),
         )
 
-    def _size(self, context: Context, signal: TakenSignal) -> int:
-        """Return the position a signal comes to, signed: its part of the capital at the touch."""
-        instrument, long = context.view.instrument, signal.part > 0
-        limit = self._limit(context, buying=long)
-        if limit is None or not signal.part or (not long and instrument.kind is Kind.SPOT):
-            return 0
-        cost = max(1, opening_price(instrument.product, limit, long=long))
-        have = context.inventory.position
-        per_micro = instrument.value_divisor / cost
-        whole = context.capital_micro * self.parameters.share * abs(signal.part) * per_micro
-        paid = abs(have) + context.inventory.cash_free_micro * per_micro
-        size = int(min(whole, paid)) // instrument.lot * instrument.lot
-        return size if long else -size
-
     def _limit(self, context: Context, *, buying: bool) -> int | None:
-        """Return the worst price: the touch and the slippage; None = the book has no such side."""
-        view, instrument = context.view, context.view.instrument
-        touch = view.best_ask if buying else view.best_bid
-        if touch is None or not view.trusted:
-            return None
-        slip = touch * self.parameters.slippage_bps_max / BPS
-        limit = round(touch + slip if buying else touch - slip)
-        return max(instrument.tick, min(instrument.product.top, limit))
+        """Return the worst price; None = the book has no such side."""
+        return worst_price(context.view, self.parameters.slippage_bps_max, buying=buying)
 
     def _wanted(
         self, context: Context, followed: TakenSignal | None, now_ns: int
