@@ -61,6 +61,8 @@ VERSIONS = columns_of(
     Col("who"),
 )
 DRAFT, TURN = "rule_draft", "rule_turn"
+RUNNERS = ("rules", "confident_rules")
+"""Strategies that run a rule document."""
 
 
 def start(document: PlainDict) -> None:
@@ -73,7 +75,7 @@ def bots_of(name: str) -> list[str]:
     """Return the bots whose document has this name."""
     found = []
     for bot in drafts.newest().document.bots.values():
-        text = bot.parameters.get("document") if bot.strategy == "rules" else None
+        text = bot.parameters.get("document") if bot.strategy in RUNNERS else None
         if text and json.loads(str(text)).get("name") == name:
             found.append(bot.name)
     return found

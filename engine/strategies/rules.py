@@ -105,7 +105,7 @@ def reads_of(document: RuleDocument) -> Reads:
     return Reads(bars=bars, indicators=indicators)
 
 
-class _Standing(msgspec.Struct):
+class RuleStanding(msgspec.Struct):
     """What the rule wants in one instrument, and what its conditions remember."""
 
     wanted: int = 0
@@ -160,7 +160,7 @@ class RuleRunner:
         self.references: tuple[str, ...] = ()
         self.replan_ns_min = 0
         self.timer_ns = S if _looks_between_bars(document) else HOUR_NS
-        self._standing: dict[InstrumentId, _Standing] = {}
+        self._standing: dict[InstrumentId, RuleStanding] = {}
 
     # -- Strategy ----------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class RuleRunner:
     def evaluate(self, context: Context, now_ns: int) -> Evaluation:
         """Look at every condition once, and move between in and out of the position."""
         key = context.view.instrument.id
-        standing = self._standing.setdefault(key, _Standing())
+        standing = self._standing.setdefault(key, RuleStanding())
         numbers = [
             (
                 _number(condition.left, texts[0], context, standing, now_ns),
@@ -207,7 +207,7 @@ class RuleRunner:
         return Evaluation(decision=decision, intents=(intent,) if intent else (), rest=rest)
 
     def _truths(
-        self, standing: _Standing, numbers: list[tuple[float | None, float | None]], now_ns: int
+        self, standing: RuleStanding, numbers: list[tuple[float | None, float | None]], now_ns: int
     ) -> list[bool]:
         """Return which conditions hold, and remember on which side each stands since when."""
         count = len(self._conditions)
@@ -241,7 +241,7 @@ class RuleRunner:
     def _moved(
         self,
         context: Context,
-        standing: _Standing,
+        standing: RuleStanding,
         numbers: list[tuple[float | None, float | None]],
         true: list[bool],
         now_ns: int,
@@ -269,11 +269,17 @@ class RuleRunner:
             Gate("rest", wait_s <= 0.0, wait_s, 0.0),
             Gate("cool_down", cool, cooled_s or 0.0, document.cool_down_s),
             Gate("entry", self._true("entry", true), float(sum(true[: len(entry)])), len(entry)),
+            *self.entry_gates(context, now_ns),
         )
         if all(gate.passed for gate in gates) and not context.reducing:
             standing.wanted = self._size(context)
             standing.entered_ns = now_ns
         return gates
+
+    def entry_gates(self, context: Context, now_ns: int) -> tuple[Gate, ...]:
+        """Return what an entry needs besides the document's conditions: nothing."""
+        del context, now_ns
+        return ()
 
     def _size(self, context: Context) -> int:
         """Return the position the rule's share of the capital pays for, signed."""
@@ -298,7 +304,7 @@ class RuleRunner:
         limit = round(touch + slip if buying else touch - slip)
         return max(instrument.tick, min(instrument.product.top, limit))
 
-    def _intent(self, context: Context, standing: _Standing, now_ns: int) -> Target | None:
+    def _intent(self, context: Context, standing: RuleStanding, now_ns: int) -> Target | None:
         """Return what takes the position from what is held to what is wanted; None = nothing."""
         held = context.inventory.position
         if held == standing.wanted:
@@ -327,7 +333,9 @@ class RuleRunner:
     def restore(self, state: bytes) -> None:
         """Take back what `state` gave. Raises BadInput where it cannot be read."""
         try:
-            kept = msgspec.json.decode(state, type=dict[InstrumentId, _Standing]) if state else {}
+            kept = (
+                msgspec.json.decode(state, type=dict[InstrumentId, RuleStanding]) if state else {}
+            )
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise BadInput(f"its state cannot be read: {error}") from None
         self._standing = kept
@@ -378,7 +386,7 @@ def _text(operand: Operand) -> str:
 
 
 def _number(
-    operand: Operand, text: str, context: Context, standing: _Standing, now_ns: int
+    operand: Operand, text: str, context: Context, standing: RuleStanding, now_ns: int
 ) -> float | None:
     """Return a number as it stands; None = it is not known. `text` = the variant it reads."""
     match operand:
@@ -430,7 +438,7 @@ def _of_book(field: str, context: Context) -> float | None:
             return (bid_size - ask_size) / (bid_size + ask_size)
 
 
-def _of_position(field: str, context: Context, standing: _Standing, now_ns: int) -> float | None:
+def _of_position(field: str, context: Context, standing: RuleStanding, now_ns: int) -> float | None:
     inventory, instrument = context.inventory, context.view.instrument
     position, average = inventory.position, inventory.average_price
     if not position or average is None:
