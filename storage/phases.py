@@ -1,7 +1,8 @@
 """The phases of the engine's life, a row each: when it entered one, and why.
 
 INIT → LOADING → RECONCILING → RUNNING → STOPPING → STOPPED; RECOVERY = an error ended it, and
-everything is being cancelled. Each INIT is the beginning of one process.
+everything is being cancelled, or refused its start. Each INIT is the beginning of one process;
+STOPPING and STOPPED follow a stop that was asked for, and nothing else.
 """
 
 from __future__ import annotations

@@ -152,9 +152,19 @@ def _unproven(engine: Engine) -> str:
     return engine.receipt.sentence() if engine.receipt else "NOT PROVEN in the time a stop may take"
 
 
+def fail_start(engine: Engine, error: Exception) -> None:
+    """End an engine whose start was refused: `close` must not keep that as a stop."""
+    _enter_recovery(engine, error)
+    engine.end(error)
+
+
+def _enter_recovery(engine: Engine, error: BaseException) -> None:
+    engine.enter(RECOVERY, f"{type(error).__name__}: {error}"[:REASON_LENGTH_MAX])
+
+
 async def _crash(engine: Engine, error: BaseException) -> None:
     """Cancel everything at every venue, without a turn of any core: our code may be wrong."""
-    engine.enter(RECOVERY, f"{type(error).__name__}: {error}"[:REASON_LENGTH_MAX])
+    _enter_recovery(engine, error)
     calls = [venue.cancel_all(CancelScope()) for venue in engine.venues.values()]
     if calls:
         done, late = await asyncio.wait([asyncio.ensure_future(c) for c in calls], timeout=2.0)

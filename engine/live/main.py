@@ -43,6 +43,7 @@ from engine.live.lifecycle import (
     Streams,
     TruthWatch,
     close,
+    fail_start,
     trade,
 )
 from engine.live.reopen import attach_bots, pause_all
@@ -181,6 +182,10 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
         gc.freeze()
         gc.set_threshold(*COLLECTED_AFTER)
         await trade(engine, streams, kill_only=to_prove is not None)
+    except Exception as error:
+        if not engine.ended.done():
+            fail_start(engine, error)
+        raise
     finally:
         if engine.watch is not None:
             engine.watch.end()  # whoever comes after it, a KILL from beside, takes its time

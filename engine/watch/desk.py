@@ -17,7 +17,7 @@ import msgspec
 from engine.errors import StorageError
 from engine.watch.rules import AlertsRead
 from storage.database import connect_reader, primary_code, storage_errors
-from storage.phases import INIT, STOPPED, phases
+from storage.phases import INIT, STOPPED, STOPPING, EnginePhase, phases
 from storage.supervisor import (
     FAILURES,
     SHUTTING_DOWN,
@@ -123,7 +123,11 @@ class Desk:
         self.heartbeat: Heartbeat | None = None
         """None = no engine ever ran, or the state is unreadable."""
         self.restarts_ns: tuple[int, ...] = ()
-        """When the engine began after one that had not been stopped, the latest first."""
+        """When the engine began after one that no stop was asked of, the latest first."""
+        self.last_phase: EnginePhase | None = None
+        """The engine's newest phase; None = it kept none, or the state is unreadable."""
+        self.stopped_ns: int | None = None
+        """When the engine last ended as it was asked to; 0 = never, None = not known."""
         self.unreadable: Unreadable | None = None
         self.began_ns = began_ns
         """When this watch began."""
@@ -139,14 +143,26 @@ class Desk:
             self.stopping = fault.faultCode == SHUTTING_DOWN
         except FAILURES:
             pass
-        self.heartbeat, self.unreadable, self.restarts_ns = None, None, ()
+        self.heartbeat, self.unreadable = None, None
+        self.restarts_ns, self.last_phase, self.stopped_ns = (), None, None
         try:
             with state(self.place.state_path) as connection:
                 self.heartbeat = _heartbeat(connection)
                 if self.heartbeat is not None:
-                    self.restarts_ns = _restarts(connection, self.heartbeat.engine_id)
+                    engine_id = self.heartbeat.engine_id
+                    self._take_phases(phases(connection, engine_id, most=PHASES_READ))
         except StorageError as error:
             self.unreadable = _why(self.place.state_path, error)
+
+    def _take_phases(self, kept: list[EnginePhase]) -> None:
+        """Note what the newest phases, the latest first, tell of starts and of asked stops."""
+        self.restarts_ns = tuple(
+            one.at_ns
+            for one, before in pairwise(kept)
+            if one.phase == INIT and before.phase not in (STOPPING, STOPPED)
+        )
+        self.last_phase = kept[0] if kept else None
+        self.stopped_ns = next((one.at_ns for one in kept if one.phase == STOPPED), 0)
 
     def refused(self, error: StorageError) -> None:
         """Note that the state database, readable a moment ago, is not any more."""
@@ -176,14 +192,6 @@ def _heartbeat(connection: sqlite3.Connection) -> Heartbeat | None:
         return msgspec.convert(dict(zip(names, row, strict=True)), Heartbeat)
     except msgspec.ValidationError as error:
         raise StorageError(f"the engine's heartbeat cannot be read: {error}") from error
-
-
-def _restarts(connection: sqlite3.Connection, engine_id: str) -> tuple[int, ...]:
-    """Return when an engine began whose forerunner had not been stopped, the latest first."""
-    kept = phases(connection, engine_id, most=PHASES_READ)
-    return tuple(
-        one.at_ns for one, before in pairwise(kept) if one.phase == INIT and before.phase != STOPPED
-    )
 
 
 def _why(path: Path, error: StorageError) -> Unreadable:

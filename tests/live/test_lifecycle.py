@@ -19,14 +19,16 @@ from engine.clock import WallClock
 from engine.config import load
 from engine.domain.effects import RaiseAlert
 from engine.errors import StorageError
-from engine.live import lifecycle
+from engine.live import lifecycle, main
 from engine.live.accounts import Accounts
 from engine.live.lifecycle import close, trade
 from engine.live.main import Start, begin, open_engine
 from engine.live.venues import Venues
 from engine.runtime.recovery import recover
 from storage.database import connect_writer, reading
+from storage.journal import take_lease
 from storage.phases import INIT, LOADING, RECONCILING, RECOVERY, STOPPED, STOPPING, phases
+from storage.projection import bring_up_to_date
 from storage.schema import migrate
 from storage.settings import in_force
 from storage.users import ENGINE_ID
@@ -223,3 +225,31 @@ def test_each_phase_is_kept_with_its_time_and_why_also_of_an_end_without_a_stop(
     assert found[9].reason == "the engine before it ended in RECOVERY, without a stop"
     assert {one.pid for one in found} == {os.getpid()}
     assert [one.at_ns for one in found] == sorted(one.at_ns for one in found)
+
+
+def test_a_start_that_is_refused_is_kept_as_no_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    before = signal.getsignal(signal.SIGUSR1)
+    config = load({"PITBOSS_HOME": str(tmp_path)})
+    bring_up_to_date(config.state_path, config.journal_path)
+    fence = take_lease(config.journal_path, ENGINE_ID)
+    error = StorageError("the journal has accounts that the state has never heard of")
+
+    def refused(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main, "opened", refused)
+    try:
+        for _ in range(2):
+            with pytest.raises(StorageError) as raised:
+                asyncio.run(main._live(config, Venues(openers={}, markets={}), fence, None))
+            assert raised.value is error
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with reading(config.state_path) as connection:
+        found = phases(connection, ENGINE_ID)[::-1]
+    assert [one.phase for one in found] == [INIT, LOADING, RECOVERY] * 2
+    assert found[2].reason == f"StorageError: {error}"
+    assert found[3].reason == "the engine before it ended in RECOVERY, without a stop"

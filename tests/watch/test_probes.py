@@ -19,7 +19,7 @@ from engine.watch.desk import SECOND_NS, Desk, DeskPlace, Heartbeat, Trouble
 from engine.watch.probes import engine as engine_probe
 from engine.watch.probes import probes
 from engine.watch.probes.dashboard import DashboardProbe
-from engine.watch.probes.engine import EngineProbe
+from engine.watch.probes.engine import ENDS_FOR_GOOD, EngineProbe
 from engine.watch.probes.machine import MachineProbe
 from engine.watch.probes.programs import ProgramsProbe
 from engine.watch.probes.state import StateProbe
@@ -158,6 +158,90 @@ def test_three_starts_within_ten_minutes_are_told_also_by_a_watch_begun_between(
     later = NOON_NS + 800 * SECOND_NS
     desk.heartbeat = beat(-800)
     assert list(probe.look(desk, later)) == []
+
+
+def keep_phases(home: Path, *entered: str, at_s: int = 0) -> None:
+    """Keep phases of the engine, one a second from `at_s` seconds after noon on."""
+    with writing(home / "pitboss.db") as connection, transaction(connection):
+        for number, phase in enumerate(entered):
+            at_ns = NOON_NS + (at_s + number) * SECOND_NS
+            one = EnginePhase(at_ns=at_ns, phase=phase, reason="PROVEN", pid=number)
+            put_phase(connection, "pitboss", one)
+
+
+def began(home: Path) -> None:
+    """Make a state whose engine reports."""
+    migrate(home / "pitboss.db")
+    row = EngineHeartbeat(
+        state="RUNNING", heartbeat_ns=NOON_NS, started_ns=NOON_NS, pid=ME, version="1",
+        latched=False,
+    )  # fmt: skip
+    with writing(home / "pitboss.db") as connection, transaction(connection):
+        put_engine(connection, "pitboss", row)
+
+
+LIFE = ("INIT", "LOADING", "RECONCILING", "RUNNING")
+
+
+@pytest.mark.parametrize("looked", ["at the stop", "between no stop and its start"])
+def test_an_engine_that_a_person_stops_and_starts_three_times_is_in_no_crash_loop(
+    tmp_path: Path, looked: str
+) -> None:
+    began(tmp_path)
+    probe, meta = EngineProbe(), dict[str, str]()
+    for number in range(5):
+        at_s = number * 60
+        if looked == "at the stop" and number:
+            desk = refreshed(tmp_path, meta)
+            desk.programs = {"engine": program("STOPPED", pid=0, start_s=at_s - 60)}
+            assert list(probe.look(desk, NOON_NS + (at_s - 1) * SECOND_NS)) == []
+        keep_phases(tmp_path, *LIFE, at_s=at_s)
+        desk = refreshed(tmp_path, meta)
+        desk.programs = {"engine": program(start_s=at_s)}
+        desk.heartbeat = beat(-at_s)
+        assert kinds(list(probe.look(desk, NOON_NS + (at_s + 4) * SECOND_NS))) == []
+        # A stop that supervisor had to end, by its patience, leaves no STOPPED.
+        ends = ("STOPPING",) if looked == "at the stop" else ("STOPPING", "STOPPED")
+        keep_phases(tmp_path, *ends, at_s=at_s + 50)
+
+
+@pytest.mark.parametrize(("state", "code"), [("STOPPED", 0), ("FATAL", 1), ("EXITED", 2)])
+def test_a_start_that_supervisor_would_not_do_by_itself_was_asked_for(
+    tmp_path: Path, state: str, code: int
+) -> None:
+    probe, desk = EngineProbe(), seen(tmp_path, heartbeat=beat())
+    for number in range(5):
+        now_ns = NOON_NS + number * 60 * SECOND_NS
+        desk.heartbeat = beat(-number * 60)
+        desk.programs = {"engine": program(start_s=1_000 + number)}
+        assert list(probe.look(desk, now_ns)) == []
+        desk.programs = {"engine": program(state, pid=0, start_s=1_000 + number, exit_code=code)}
+        assert list(probe.look(desk, now_ns + 2 * SECOND_NS)) == []
+
+
+def test_one_asked_stop_does_not_hide_the_crash_loop_after_it(tmp_path: Path) -> None:
+    """Whether it dies before it writes a phase, or in the middle of its start."""
+    began(tmp_path)
+    keep_phases(tmp_path, *LIFE, at_s=-60)
+    probe, meta, found = EngineProbe(), dict[str, str](), list[Trouble]()
+    desk = refreshed(tmp_path, meta)
+    desk.programs = {"engine": program(start_s=900)}
+    assert list(probe.look(desk, NOON_NS)) == []
+    keep_phases(tmp_path, "STOPPING", "STOPPED", at_s=-10)
+    for number in range(4):  # the first of them was asked for
+        assert "engine_restarting" not in kinds(found)
+        desk = refreshed(tmp_path, meta)
+        desk.programs = {"engine": program("BACKOFF", pid=0, start_s=1_000 + 3 * number)}
+        found = list(probe.look(desk, NOON_NS + 3 * number * SECOND_NS))
+    (trouble,) = (one for one in found if one.kind == "engine_restarting")
+    assert trouble.text.startswith("the engine ended by itself and was started again ")
+
+
+def test_exit_codes_after_which_supervisor_starts_no_engine_are_those_of_its_file() -> None:
+    text = (Path(__file__).parents[2] / "supervisord.conf").read_text()
+    engine = text.split("[program:engine]")[1].split("[program:")[0]
+    (line,) = (one for one in engine.splitlines() if one.startswith("exitcodes="))
+    assert {int(code) for code in line.removeprefix("exitcodes=").split(",")} == set(ENDS_FOR_GOOD)
 
 
 def test_starts_that_end_before_a_look_finds_their_process_are_counted(tmp_path: Path) -> None:
@@ -308,8 +392,9 @@ def test_a_clock_that_jumps_is_told_for_five_minutes(tmp_path: Path, by_s: int, 
 # -- The state database ----------------------------------------------------------------------------
 
 
-def refreshed(home: Path) -> Desk:
+def refreshed(home: Path, meta: dict[str, str] | None = None) -> Desk:
     desk = seen(home)
+    desk.meta = desk.meta if meta is None else meta
     desk.refresh()
     return desk
 

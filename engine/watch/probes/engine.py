@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.watch.desk import SECOND_NS, Desk, Trouble, process_words, program_name
+from storage.phases import STOPPED, EnginePhase
 from storage.supervisor import ProgramStatus
 
 STALE_NS = 45 * SECOND_NS
@@ -20,6 +21,12 @@ BOOT_NS = 120 * SECOND_NS
 """How long a start of the desk after a reboot may take."""
 
 UP = ("RUNNING", "STARTING", "STOPPING")
+LEFT_ALONE = ("STOPPED", "STOPPING", "FATAL")
+"""States after which supervisor starts the engine only where it is asked to."""
+
+ENDS_FOR_GOOD = (0, 2, 6)
+"""Exit codes after which it does the same; `exitcodes` in supervisord.conf."""
+
 STARTS = "engine starts"
 ENGINE = "engine"
 
@@ -32,6 +39,11 @@ class EngineProbe:
     def __init__(self) -> None:
         self._away_ns = 0
         self._was: tuple[int, int] | None = None
+        """The start that was seen last."""
+        self._asked = False
+        """True = the engine's next start is one that was asked for."""
+        self._stopped_ns: int | None = None
+        """The stop that was read last, ns UTC; 0 = there was none yet, None = not read yet."""
 
     def look(self, desk: Desk, now_ns: int) -> Iterator[Trouble]:
         """Give what is wrong with the engine."""
@@ -59,7 +71,8 @@ class EngineProbe:
         since_ns = max(beat.heartbeat_ns, program.start_s * SECOND_NS if program else 0)
         age_s = (now_ns - since_ns) // SECOND_NS
         if now_ns - since_ns > STALE_NS:
-            text = f"its heartbeat is {age_s:,} s old; process {pid} is {stands or 'alive'}"
+            stand = stands or "alive"
+            text = f"the engine's heartbeat is {age_s:,} s old; its process {pid} is {stand}"
             yield Trouble(kind="engine_hung", text=text, numbers={"heartbeat age": f"{age_s} s"})
 
     def _dead(self, desk: Desk, program: ProgramStatus | None, now_ns: int) -> Iterator[Trouble]:
@@ -68,7 +81,7 @@ class EngineProbe:
         if program is not None and program.state == "EXITED" and program.exit_code == 0:
             stopped = True
         if stopped:
-            yield Trouble(kind="engine_stopped", text="it was stopped and does not run")
+            yield Trouble(kind="engine_stopped", text=_stop_said(desk.last_phase))
             return
         said = f"supervisor says {program.state}, {program.words}" if program else "no process"
         if program is not None and program.exit_code:
@@ -88,30 +101,64 @@ class EngineProbe:
     def _restarts(
         self, desk: Desk, program: ProgramStatus | None, now_ns: int
     ) -> Iterator[Trouble]:
-        """Count the starts within ten minutes: those seen, or those the engine wrote down.
+        """Count the starts within ten minutes that followed an end by itself.
 
-        Those seen are remembered over a restart of ours; those written down happened also where no
-        look fell between two of them, and are none where the state cannot be read.
+        A start that was asked for is none: by the engine's switch, an upgrade, a restore. They are
+        those the watch saw, remembered over a restart of ours, or those the engine wrote down: they
+        happened also where no look fell between two, and are none where the state is unreadable.
         """
         starts = [at for at in json.loads(desk.meta.get(STARTS, "[]")) if at > now_ns - RESTARTS_NS]
+        self._look_for_stop(desk, program)
         now = None
         if program is not None and program.start_s:
             now = (0, program.start_s)  # without its process: that may have ended already
         elif program is None and desk.heartbeat is not None:
             now = (desk.heartbeat.pid, desk.heartbeat.started_ns // SECOND_NS)
         if now is not None and now != self._was:
-            if self._was is not None:
+            if self._was is not None and not self._asked:
                 starts.append(now_ns)
             self._was = now
+            # A start that supervisor has given up already is followed by none of its own.
+            self._asked = program is not None and _left_alone(program)
         desk.meta[STARTS] = json.dumps(starts)
         written = sum(now_ns - RESTARTS_NS < at_ns for at_ns in desk.restarts_ns)
         count = max(len(starts), written)
         if count >= RESTARTS:
-            text = f"it started {count} times within 10 minutes"
+            text = (
+                f"the engine ended by itself and was started again {count} times within 10 minutes"
+            )
             if why := _last_error(desk.place.home):
                 text += f"; {why}"
             numbers = {"starts in 10 min": str(count)}
             yield Trouble(kind="engine_restarting", text=text, numbers=numbers)
+
+    def _look_for_stop(self, desk: Desk, program: ProgramStatus | None) -> None:
+        """Note an end after which the next start is asked for: as supervisor or the engine says.
+
+        The engine writes down each stop that it was asked for, also where no look falls into it.
+        """
+        if program is not None and _left_alone(program):
+            self._asked = True
+        if desk.stopped_ns is not None:
+            if self._stopped_ns is not None and desk.stopped_ns != self._stopped_ns:
+                self._asked = True
+            self._stopped_ns = desk.stopped_ns
+
+
+def _left_alone(program: ProgramStatus) -> bool:
+    """Say whether supervisor waits to be asked before it starts a program again."""
+    exited = program.state == "EXITED" and program.exit_code in ENDS_FOR_GOOD
+    return exited or program.state in LEFT_ALONE
+
+
+def _stop_said(last: EnginePhase | None) -> str:
+    """Say that the engine was stopped, and what its stop has proved, where that is known."""
+    said = "the engine was stopped and does not run"
+    if last is None:
+        return said
+    if last.phase == STOPPED:
+        return f"{said}; {last.reason}"
+    return f"{said}; it ended in {last.phase}: that nothing is open is NOT PROVEN"
 
 
 def _is_engine(pid: int) -> bool:
