@@ -56,7 +56,7 @@ from engine.runtime.decisions import DecisionKeeper, DecisionLog, NoDecisions
 from engine.runtime.first_settings import first_settings
 from engine.runtime.recovery import Recovered, check_accounts, engine_started, recover, unstopped
 from engine.runtime.state_writer import Projector, StateKeeper
-from engine.runtime.tape import SEGMENT_BYTES, Entries, NoTape, Tape
+from engine.runtime.tape import LIVES_APART, SEGMENT_BYTES, Entries, NoTape, Tape
 from engine.runtime.ticks import TickKeeper
 from storage import supervisor
 from storage.alerts import raise_alert
@@ -290,7 +290,7 @@ def open_engine(
         clock=tape or wall,
         wall=wall,
         recorder=recorder,
-        taper=_tape(config),
+        taper=_tape(config, accounts.fence),
         decisions=decisions or _decision_log(config),
         settings=start.settings,
         followed=start.followed,
@@ -339,8 +339,9 @@ def _kill_watch(engine: Engine, wall: WallClock) -> KillWatch:
     )
 
 
-def _tape(config: Config) -> Entries:
+def _tape(config: Config, fence: int) -> Entries:
     """Open the tape; one that cannot be opened is set aside. Raises StorageError of the journal."""
+    apart = LIVES_APART if fence > 1 else 0  # before a home's first start there was no life
     last = last_seq(config.journal_path)
     record = record_at(config.journal_path, last) if last else None
     most, after = config.share("tape"), record.tape if record else 0
@@ -349,11 +350,12 @@ def _tape(config: Config) -> Entries:
         return Tape(
             config.tape_folder,
             after=after,
+            apart=apart,
             keep_bytes=most,
             segment_bytes=min(SEGMENT_BYTES, most // 8),
         )
 
-    return opened_or_anew(opened, config.tape_folder, partial(NoTape, after))
+    return opened_or_anew(opened, config.tape_folder, partial(NoTape, after + apart))
 
 
 def _decision_log(config: Config) -> DecisionKeeper:

@@ -47,6 +47,9 @@ LINGER_S = 2.0
 """Longest time an entry waits for its block to fill; full blocks are a quarter smaller on disk."""
 
 RETRY_S = 0.5
+LIVES_APART = 1 << 24
+"""Positions between two lives: more than an earlier one that hung can still write before its next
+look at the lease ends it. `POSITION_MAX` leaves room for half a billion starts."""
 
 
 class Entries(Protocol):
@@ -74,13 +77,18 @@ class TapeWriter:
         folder: Path,
         *,
         after: int = 0,
+        apart: int = 0,
         segment_bytes: int = SEGMENT_BYTES,
         segment_ns: int = SEGMENT_NS,
         keep_bytes: int = KEEP_BYTES,
         keep_ns: int = KEEP_NS,
         queue_bytes_max: int = QUEUE_BYTES_MAX,
     ) -> None:
-        """Open the tape in `folder`. `after` is the last position the journal knows of."""
+        """Open the tape in `folder`. `after` is the last position the journal knows of.
+
+        `apart` positions are left free behind it and behind all that is written: an engine that
+        hangs while this one starts may come back, and writes what it had queued.
+        """
         self.failure: StorageError | None = None
         self.notes = Notes("tape")
         self.left_out = 0
@@ -91,7 +99,7 @@ class TapeWriter:
         self._queue_max = queue_bytes_max
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._position = max(after, _last_position(folder))
+            self._position = max(after, _last_position(folder)) + apart
         except OSError as error:
             raise StorageError(f"the tape's folder {folder} cannot be used: {error}") from error
         self._written = self._position

@@ -14,7 +14,7 @@ import pytest
 
 from engine.errors import BadInput, BrokenInvariant, StorageError
 from engine.runtime import tape as tape_module
-from engine.runtime.tape import Tape, TapeEntry, read
+from engine.runtime.tape import LIVES_APART, Tape, TapeEntry, TapeWriter, read
 from engine.runtime.tape_format import QUIET_BYTES, block_bytes, segments
 
 SECOND = 1_000_000_000
@@ -76,6 +76,30 @@ def test_positions_the_journal_knows_are_not_used_again(folder: Path) -> None:
     assert tape.append("frame", b"", 10) == 10
     tape.close()
     assert positions(folder) == [1, 2, 3, 4, 5, 10]
+
+
+@pytest.mark.parametrize("its_segment", ["stands", "is gone"])
+def test_a_writer_that_comes_back_neither_takes_positions_of_a_later_life_nor_its_segment(
+    folder: Path, its_segment: str
+) -> None:
+    hung = TapeWriter(folder)
+    hung.append("frame", b"written", 1)
+    hung.work()
+    hung.append("frame", b"queued", 2)
+    (written,) = segments(folder)
+    later = TapeWriter(folder, after=1, apart=LIVES_APART)
+    for number in range(3):
+        later.append("frame", b"of the later life %d" % number, 3 + number)
+    later.work()
+    if its_segment == "is gone":
+        written.unlink()
+    for _ in range(2):  # the first one may learn that its segment is gone
+        hung.append("frame", b"late", 9)
+        hung.work()
+    found = list(read(folder, warn=silent))
+    assert [one.position for one in found] == sorted({one.position for one in found})
+    assert sum(one.payload.startswith(b"of the later life") for one in found) == 3
+    assert sum(one.payload == b"late" for one in found) == 2
 
 
 def test_reading_starts_at_a_position_or_a_time(folder: Path) -> None:

@@ -20,7 +20,7 @@ from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_truth import Speak
 from engine.runtime.aids import Tolerates, opened_or_anew
-from engine.runtime.tape import Entries, NoTape, TapeWriter, read
+from engine.runtime.tape import LIVES_APART, Entries, NoTape, TapeWriter, read
 from engine.runtime.tape_format import segments
 
 S = 1_000_000_000
@@ -38,10 +38,13 @@ LOOK_NS = 5 * S
 class WorldTape(TapeWriter):
     """One life's tape."""
 
-    def __init__(self, folder: Path, process: Process, *, after: int, keep_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, process: Process, *, after: int, apart: int, keep_bytes: int
+    ) -> None:
         super().__init__(
             folder,
             after=after,
+            apart=apart,
             segment_bytes=SEGMENT_BYTES,
             segment_ns=SEGMENT_NS,
             keep_bytes=keep_bytes,
@@ -110,13 +113,16 @@ class Tapes:
         """Open the tape for a life; what cannot be opened is begun anew, as an engine does it."""
         folder = self._folder = home / "tape"
         after = disk.rows[-1].tape if disk.rows else 0
+        apart = LIVES_APART if disk.fence > 1 else 0
         self._tape = None
 
         def made() -> Entries:
-            self._tape = WorldTape(folder, process, after=after, keep_bytes=self._keep_bytes)
+            self._tape = WorldTape(
+                folder, process, after=after, apart=apart, keep_bytes=self._keep_bytes
+            )
             return self._tape
 
-        return opened_or_anew(made, folder, partial(NoTape, after))
+        return opened_or_anew(made, folder, partial(NoTape, after + apart))
 
     # -- what befalls it ---------------------------------------------------------------------------
 
