@@ -46,26 +46,25 @@ check: lint types laws ## everything but the behaviour: lint, types, laws
 unexport PYTHONDONTWRITEBYTECODE
 
 # A file of tests stays with one worker: its desk is started once. The files keep their order: those
-# that start programs come first, and wait so often that four of them fill two cores.
-PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
+# that start programs come first, and wait so often that four of them fill two cores. On Linux the
+# workers are forks of one process that has collected; elsewhere each collects by itself.
 WORKERS ?= 4
+ifeq ($(shell uname),Linux)
+PYTEST := $(BIN)/python -m pytest -p tests.workers --workers
+else
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder -n
+endif
 
 quick: $(READY) ## the tests in this process alone: no program is started, no browser
-	$(PYTEST) -n 3 -m "not soak and not programs"
+	$(PYTEST) 3 -m "not soak and not programs"
 
 test: $(READY) ## everything but soak: lint, types and the whole test suite (laws among it)
 	@$(MAKE) --no-print-directory -j2 types suite
 
-# The types take one core for half a minute: the tests begin on the other.
+# The types take one core for half a minute: the tests are collected on the other.
 .PHONY: suite
-suite: lint warm
-	$(PYTEST) -n $(WORKERS)
-
-# In a fresh clone each worker would compile all tests by itself: one does so while types are checked.
-.PHONY: warm
-warm: $(READY)
-	@$(BIN)/pytest -q --collect-only > .pytest_collect.tmp || { tail -40 .pytest_collect.tmp; exit 1; }
-	@rm -f .pytest_collect.tmp
+suite: lint
+	$(PYTEST) $(WORKERS)
 
 SEEDS ?= 2000
 ifndef SEED
