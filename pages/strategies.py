@@ -9,7 +9,7 @@ Changes: proves one, or all.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import streamlit as st
@@ -22,11 +22,13 @@ from pages import Page
 from pages.kit import commands, forms, guard, panels
 from pages.kit.commands import engine_runs
 from pages.kit.data import ask, ask_seldom, engine_id
+from pages.kit.home import now_ns
 from pages.kit.markdown import literal
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, table
 from pages.kit.words import NOTHING, moment
 from pages.shared import by_strategy, job, probe
 from pages.shared import evidence as shown
+from pages.shared.standing import RUNNING, standing
 from storage import views
 from storage.evidence import evidence
 from storage.views import Row
@@ -82,14 +84,13 @@ def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[Row]:
         verdict, why = shown.verdict(name, entry)
         proved = [row.proved_ns for row in ask(evidence, engine_id(), name)]
         mine = [bot for bot in bots if bot["strategy"] == name]
-        running = sum(bot["state"].upper() == "RUNNING" for bot in mine)
         rows.append(
             {
                 "name": name,
                 "verdict": verdict.upper(),
                 "why": why,
                 "about": entry.about,
-                "bots": f"{running} of {len(mine)}" if mine else NOTHING,
+                "bots": running(mine),
                 "proved_ns": max(proved, default=None),
                 "category": entry.category or NOTHING,
                 "active_ns": activated.get(name),
@@ -98,6 +99,16 @@ def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[Row]:
             }
         )
     return rows
+
+
+def running(bots: Sequence[Row]) -> str:
+    """Return in words how many of a strategy's bots run, and how many of those rest."""
+    if not bots:
+        return NOTHING
+    names = [str(bot["name"]) for bot in bots if bot["state"].upper() == RUNNING]
+    resting = sum(standing(name, now_ns()).said != RUNNING for name in names)
+    said = f"{len(names)} of {len(bots)}"
+    return f"{said}, {resting} resting" if resting else said
 
 
 def evidence_rows(name: str) -> list[dict[str, object]]:

@@ -182,7 +182,7 @@ def test_applied_migrations_and_peers_are_left_out(tmp_path: Path) -> None:
 
 DISTANCE = {
     "single-importer siblings": 14,
-    "single-importer siblings, all": 28,
+    "single-importer siblings, all": 26,
     "type names defined twice": 0,
     "attributes set from outside": 0,
     "attributes set by a neighbour": 61,

@@ -26,8 +26,15 @@ from engine.executor.executor import Executor
 from engine.indicators.library import entries as indicator_entries
 from engine.live.commands.vault import VaultOpening
 from engine.live.engine import Engine
-from engine.live.figures import MS, RewardsWatch, capital_of, earnings_of, holdings_of, uses_of
-from engine.live.margins import margins_of
+from engine.live.figures import (
+    MS,
+    RewardsWatch,
+    capital_of,
+    earnings_of,
+    holdings_of,
+    margins_of,
+    uses_of,
+)
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import COUNTS_EVERY_S

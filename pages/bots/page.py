@@ -23,7 +23,6 @@ from engine.domain.settings import SettingsDocument
 from engine.domain.telemetry import WatchedMarket
 from pages import Page
 from pages.bots import edit, wizard
-from pages.bots.standing import RUNNING, Standing, rest_words, standing
 from pages.kit import commands, drafts, forms, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
@@ -33,6 +32,7 @@ from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, unchoose
 from pages.kit.words import NOTHING, SECOND_NS, age, count
 from pages.shared import evidence, losses, markouts, order, pnl, why
+from pages.shared.standing import RUNNING, Standing, rest_words, standing
 from storage import views
 from storage.decisions import StoredDecision, decisions_until, latest_decisions, plans_at
 from storage.live import books, watched_by

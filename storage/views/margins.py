@@ -1,6 +1,6 @@
 """What margin says beside a position of a perpetual, in the units a person reads.
 
-The engine works it out (`engine.live.margins`) and writes it with the position. What it could not
+The engine works it out (`engine.live.figures`) and writes it with the position. What it could not
 say has no value here, and the reason stands in `unknown`.
 """
 

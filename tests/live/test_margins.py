@@ -15,8 +15,7 @@ from engine.domain.perpetual_events import MarkPriced
 from engine.domain.products.margin import MarginTier, Measure, tier_table
 from engine.domain.products.perpetual import MarginTerms
 from engine.domain.telemetry import MarginSeen
-from engine.live.figures import capital_of, holdings_of
-from engine.live.margins import margins_of
+from engine.live.figures import capital_of, holdings_of, margins_of
 from tests.executor.conftest import BOT, Build, Rig, orders
 from tests.executor.test_perpetual import PERPETUAL, filled, mark
 

@@ -14,8 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
 from engine.domain.catalog import StrategyEntry
-from engine.domain.instruments import BotId, Mode
-from engine.domain.telemetry import BotStatus, EngineStatus
+from engine.domain.decisions import Rest
+from engine.domain.instruments import BotId, InstrumentId, Mode
+from engine.domain.telemetry import BotStatus, EngineStatus, WatchedMarket
 from engine.strategies.registry import entries
 from storage.catalog import put_catalog
 from storage.database import writing
@@ -29,15 +30,16 @@ Opened = Callable[..., AppTest]
 LOSES = replace(
     EARNS, strategy="grid", data="july", mean=-1.0, low=-2.0, high=-0.5, low_corrected=-2.5
 )
+BOT = BotStatus(
+    name=BotId("climber"), mode=Mode.LIVE, account="main", strategy="grid", state="STOPPED",
+    error="", capital_micro=100 * 10**6, evaluations=5,
+)  # fmt: skip
 
 
 def prepared(config: Config, *, mode: Mode = Mode.LIVE) -> None:
     """Leave a home as an engine with a bot of `grid` does, and evidence of it."""
     catalog, now = entries(), time.time_ns()
-    seen = BotStatus(
-        name=BotId("climber"), mode=mode, account="main", strategy="grid", state="STOPPED",
-        error="", capital_micro=100 * 10**6, evaluations=5,
-    )  # fmt: skip
+    seen = replace(BOT, mode=mode)
     beat = EngineHeartbeat(
         state="RUNNING", heartbeat_ns=now, started_ns=1, pid=os.getpid(), version="1",
         latched=False, status=EngineStatus(),
@@ -55,6 +57,20 @@ def prepared(config: Config, *, mode: Mode = Mode.LIVE) -> None:
 def test_an_empty_desk_says_how_strategies_come(opened: Opened) -> None:
     page = opened("strategies")
     assert "The strategies are not known yet." in bodies(page)
+
+
+def test_a_bot_that_rests_is_counted_apart_from_those_that_may_quote(
+    config: Config, opened: Opened
+) -> None:
+    prepared(config)
+    rest = Rest(time.time_ns() + 3_600 * 10**9, "its last 3 fills made -2.00 cents a share")
+    market = WatchedMarket(instrument=InstrumentId("demo:comet-1"), rest=rest)
+    quotes = replace(BOT, state="running")
+    bots = (quotes, replace(quotes, name=BotId("sleeper"), watching=(market,)))
+    with writing(config.state_path) as connection:
+        put_bots(connection, "pitboss", bots, time.time_ns())
+    table = opened("strategies").dataframe[0].value
+    assert table[table["name"] == "grid"].iloc[0]["bots"] == "2 of 2, 1 resting"
 
 
 def test_each_strategy_stands_with_its_verdict_and_why(config: Config, opened: Opened) -> None:
