@@ -5,7 +5,8 @@ PitbossError
 │   └── InvalidTransition an order or fill moved outside its table
 ├── ConfigError           cannot start           → exit 2, no restart, the sentence is shown
 ├── BadInput              a file or value is unreadable → say where; nothing was changed
-│   └── BadRequest        the same, with a stable word for scripts
+│   ├── BadRequest        the same, with a stable word for scripts
+│   └── TookTooLong       a plug-in's code was interrupted → its own work ends
 ├── NotSent               no effect at the venue → may retry
 ├── OutcomeUnknown        sent, no answer        → order is UNKNOWN; ask, never resend
 │   └── VenueDown         a maintenance page     → as above, and place nothing for a while
@@ -54,6 +55,10 @@ class BadRequest(BadInput):
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(text)
         self.reason = reason
+
+
+class TookTooLong(BadInput):
+    """A plug-in's code took longer than its time and was interrupted; the text says where."""
 
 
 class NotSent(PitbossError):

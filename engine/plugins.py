@@ -23,13 +23,14 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from engine.errors import BrokenInvariant, PitbossError, PluginFailed
+from engine.in_time import IMPORT_S, in_time
 
 KINDS = {
     "venue": "plugin",
@@ -191,9 +192,12 @@ class Found(NamedTuple):
         ]
 
     def tried(self, step: Callable[[], object]) -> str:
-        """Do something with what the file holds; return what it raised, empty = nothing."""
+        """Do something with what the file holds; return what it raised, empty = nothing.
+
+        A plug-in's is interrupted where it takes too long.
+        """
         try:
-            step()
+            in_time(step, f"what {self.name} declares") if self.plugin else step()
         except (Exception, SystemExit) as error:  # noqa: BLE001 whatever is wrong, the others work
             return _said(error)
         return ""
@@ -461,7 +465,10 @@ def _imported(plugin: Plugin, file: Path) -> ModuleType | None:
     inner = file.relative_to(plugin.folder).with_suffix("").parts
     name = ".".join((plugin.package, *inner))
     try:
-        module = importlib.import_module(name)
+        # Loaded before, it is there at once: no thread need look at it.
+        module = sys.modules.get(name) or in_time(
+            partial(importlib.import_module, name), f"its import of {name}", budget_s=IMPORT_S
+        )
     except (Exception, SystemExit) as error:  # noqa: BLE001 whatever is wrong, the others work
         where, line = place_of(error, plugin.folder)
         hint = ON_TOP if isinstance(error, ImportError) and file.parent.name in EVERYWHERE else ""

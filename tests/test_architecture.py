@@ -23,11 +23,11 @@ SOURCES = ("engine", "storage", "pages", "app.py")
 
 EVERY_LIBRARY = frozenset({"*"})
 
-# `domain`, `errors` and `config` are open to all, and so are msgspec, in which messages are
-# written, and pydantic, in which settings and parameters are.
+# `domain`, `errors`, `config` and `in_time` are open to all, and so are msgspec, in which messages
+# are written, and pydantic, in which settings and parameters are.
 # The domain may import errors (a value that cannot be read is BadInput) but not config; it finds
 # the commands, jobs and alerts that a file adds as every room does (engine/plugins.py).
-OPEN = ("engine.domain", "engine.errors", "engine.config", "engine.plugins")
+OPEN = ("engine.domain", "engine.errors", "engine.config", "engine.plugins", "engine.in_time")
 OPEN_LIBRARIES = frozenset({"msgspec", "pydantic"})
 BASE = ("engine.clock", "engine.locks", "engine.log", "engine.redaction")
 """What every room that waits may use besides."""

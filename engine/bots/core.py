@@ -21,7 +21,7 @@ from engine.bots.bot import (
     mark_of,
 )
 from engine.bots.explain import Explanations
-from engine.bots.failing import TurnOverdue, fail, failed_then, wait_to_be_raised
+from engine.bots.failing import fail, failed_then, wait_to_be_raised
 from engine.bots.signals import Reader, Signals, state_of
 from engine.bots.slices import BOOKS, IDLE_NS, PASSED_ON, SECOND_NS, STARTS_SHIFT, Put, Slices
 from engine.caches.markets import MarketCache
@@ -81,6 +81,7 @@ from engine.errors import BrokenInvariant
 from engine.executor.executor import Executor
 from engine.executor.manual import ManualMade
 from engine.executor.proof import Scope
+from engine.in_time import TurnOverdue
 from engine.strategies.door import NO_READINGS, NOTHING, Context
 
 _RUNNING, _MONEY = BotState.RUNNING, frozenset({OrderFilled, CashMoved})
@@ -89,11 +90,10 @@ _RUNNING, _MONEY = BotState.RUNNING, frozenset({OrderFilled, CashMoved})
 class AccountCore(BarsAhead):
     """Caches, bots and the executor of one account, in the order of the flow.
 
-    `decide` receives every decision; with `explain`, that receives a `Planned` for every instrument
-    whose orders a turn touched, and for every intent nothing could be done about. With `tape`, that
-    receives every input; `batch` is shared with the other cores of the engine. `tick_ns` = how
-    often it looks at the clock while anything is held or works: a second, but of bars a bar. With
-    `sliced` a turn does what `Slices` gives it; while it is `crowded` more turns must follow soon.
+    `decide` receives every decision; `explain` a `Planned` for every instrument whose orders a turn
+    touched, and for every intent nothing could be done about; `tape` every input. Cores of an
+    engine share a `batch`. `tick_ns` = how often it looks at the clock while anything is held or
+    works: a second, but of bars a bar. With `sliced` a turn does what `Slices` gives it.
     """
 
     def __init__(

@@ -15,12 +15,8 @@ from engine.domain.effects import Effect, RaiseAlert, alarm
 from engine.domain.events import Event, OrderFilled
 from engine.domain.inputs import BotFailed
 from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.in_time import TurnOverdue
 from engine.strategies.door import Context, Evaluation, Strategy
-
-
-class TurnOverdue(BaseException):
-    """A strategy took longer than its time; no `except Exception` of it keeps that from ending."""
-
 
 SPINS = 20_000_000
 

@@ -7,12 +7,15 @@ import random
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from threading import get_ident
 from typing import Any, NamedTuple, get_args
 
 import msgspec
 
 from engine.bots.core import AccountCore
+from engine.bots.signals import FAILS
 from engine.caches.markets import MarketCache
+from engine.clock import WallClock
 from engine.contracts.imports import by_the_back_door, impurities
 from engine.domain.bars import BarUnit, bar_spec
 from engine.domain.books import Book
@@ -46,8 +49,9 @@ from engine.indicators.door import (
 )
 from engine.runtime.bot_runner import bot_of
 from engine.runtime.recovery import executor_of
+from engine.runtime.turn_watch import BUDGET_S, TurnWatch
 from engine.strategies.door import Reads
-from engine.strategies.registry import build
+from engine.strategies.registry import build, restore_state
 
 # -- indicators ------------------------------------------------------------------------------------
 
@@ -280,18 +284,25 @@ class Trial:
     def run(self, *, restarts: bool = False) -> None:
         """Let the market move, and the bot be asked whenever it wants.
 
-        `restarts` = in the middle it goes on as another object, from what it kept.
+        `restarts` = in the middle it goes on as another object, from what it kept. A strategy that
+        takes too long is interrupted, as live.
         """
+        with TurnWatch(
+            lambda: [self.core], None, clock=WallClock(), thread=get_ident(), budget_s=BUDGET_S
+        ):
+            self._run(restarts=restarts)
+
+    def _run(self, *, restarts: bool) -> None:
         for i, events in enumerate(self.market):
             if restarts and i == self.moves // 2:
                 fresh = build(self.bot.strategy.name, {}, self.bot.name)
-                fresh.restore(self.bot.strategy.state())
+                restore_state(fresh, self.bot.strategy.state())
                 self.bot.strategy = fresh
             self.now_ns += self.pace_ns
             self.core.received(events, self.now_ns)
             self.core.turn(self.now_ns)
             if i == self.moves // 2:
-                self.half_state = len(self.bot.strategy.state())
+                self.half_state = len(self.core.kept_state(self.bot, self.now_ns))
 
     def _moves(self, now_ns: int) -> tuple[Event, ...]:
         chance = self._chance
@@ -438,7 +449,7 @@ def _looked_ahead(kind: type[Any], first: Trial) -> Iterator[str]:
 
 def _kept(kind: type[Any], first: Trial) -> Iterator[str]:
     """Look at what it keeps: bounded, whole, and enough to go on from."""
-    state = first.bot.strategy.state()
+    state = first.core.kept_state(first.bot, first.now_ns)
     if len(state) > STATE_BYTES_MAX:
         yield f"its state of one market has {len(state):,} bytes: {STATE_BYTES_MAX:,} are the most"
     elif len(state) > GROWTH_MAX * first.half_state + GROWTH_BYTES:
@@ -447,7 +458,11 @@ def _kept(kind: type[Any], first: Trial) -> Iterator[str]:
             f"{len(state):,} after all of it"
         )
     again = build(kind.name, {}, BotId("bot"))
-    again.restore(state)
+    try:
+        restore_state(again, state)
+    except FAILS as error:
+        yield f"it does not take back what it gave as its state: {error}"
+        return
     if again.state() != state:
         yield "restored from its state it gives another state"
     if state:

@@ -15,17 +15,20 @@ from pathlib import Path
 
 import msgspec
 
+from engine.bots.failing import stopped
 from engine.domain.bots import BotHappened, BotState
 from engine.domain.commands import PauseBot, StartBot
 from engine.domain.effects import RaiseAlert, caution
 from engine.domain.instruments import AccountId, BotId
 from engine.domain.settings import AccountSettings, BotSettings
-from engine.errors import BadInput, ConfigError, StorageError
+from engine.errors import BadInput, ConfigError, StorageError, TookTooLong
 from engine.executor.executor import Executor
 from engine.live.engine import Engine
 from engine.risk.gate import RiskGate
-from engine.runtime.bot_runner import BotRunner, BotSnapshot, restored
+from engine.runtime.account_runner import AccountRunner
+from engine.runtime.bot_runner import BotRunner, BotSnapshot, restored, unmade
 from engine.runtime.recovery import BOTS, ENGINE_WIDE, Recovered, executor_of, rebuild
+from engine.runtime.turn_watch import held_back
 from storage.journal import Record, Snapshots, decode, latest_snapshots, load
 from storage.quarantine import quarantined
 
@@ -154,10 +157,7 @@ def attach_bots(
             engine.alert(_about_bot("mode", text, settings), now_ns)
             continue
         try:
-            bot_runner = BotRunner(settings, runner)
-            note = restored(bot_runner, snapshot)
-            if why := hung.get(name):
-                note = _held_back(bot_runner, why)
+            bot_runner, note = _made(engine, settings, snapshot, hung.get(name, ""))
             runner.core.add(bot_runner.bot, now_ns)
         except (BadInput, ConfigError) as error:
             text = f"bot {name} is not started: {error}"
@@ -176,11 +176,35 @@ def attach_bots(
             bot_runner.start(now_ns)
 
 
-def _held_back(bot_runner: BotRunner, why: str) -> str:
-    """Leave a bot that hung an engine in ERROR; return the sentence for a person."""
-    bot = bot_runner.bot
-    bot.state, bot.error = BotState.ERROR, f"in quarantine: {why}"
-    return f"bot {bot.name} is in quarantine and was not started: {why}; mend it, then start it"
+def _made(
+    engine: Engine, settings: BotSettings, snapshot: BotSnapshot, hung: str
+) -> tuple[BotRunner, str]:
+    """Return a bot as it was kept, and a sentence for a person; empty = nothing is to be said.
+
+    One that `hung` an engine, or whose strategy cannot be made in its time, is in ERROR without it.
+    Raises BadInput, ConfigError.
+    """
+    runner, name = engine.runners[AccountId(settings.account)], settings.name
+    if hung:
+        said = f"bot {name} is in quarantine and was not started: {hung}; mend it, then start it"
+        return _without(runner, settings, snapshot, f"in quarantine: {hung}"), said
+    try:
+        with held_back(engine.config.home, name):
+            bot_runner = BotRunner(settings, runner)
+            return bot_runner, restored(bot_runner, snapshot)
+    except TookTooLong as error:
+        engine.alert(stopped(runner.account, BotId(name), str(error)), engine.clock.now_ns())
+        return _without(runner, settings, snapshot, str(error)), ""
+
+
+def _without(
+    runner: AccountRunner, settings: BotSettings, snapshot: BotSnapshot, why: str
+) -> BotRunner:
+    """Return a bot in ERROR without its strategy: a start by a person makes that anew."""
+    bot_runner = BotRunner(settings, runner, unmade(settings, runner.account))
+    restored(bot_runner, snapshot)
+    bot_runner.bot.fail(why)
+    return bot_runner
 
 
 def _about_bot(kind: str, text: str, settings: BotSettings) -> RaiseAlert:

@@ -5,22 +5,28 @@ PAUSED and STOPPED are said only when two complete listings have shown none of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import msgspec
+from pydantic import BaseModel, ConfigDict
 
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
 from engine.bots.signals import FAILS, learned_of
 from engine.domain.bots import TRANSITIONS, BotHappened, BotState
+from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.commands import Answered, InventoryPolicy
-from engine.domain.events import Event
+from engine.domain.events import Event, OrderFilled
 from engine.domain.inputs import BotReattached, Following
 from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.intents import Target, Urgency
 from engine.domain.money import MICRO
 from engine.domain.settings import BotSettings
-from engine.errors import BadInput, InvalidTransition
+from engine.errors import BadInput, BrokenInvariant, InvalidTransition, TookTooLong
 from engine.runtime.account_runner import AccountRunner
-from engine.strategies.registry import STRATEGIES, build, code_of
+from engine.strategies.door import Context, Evaluation
+from engine.strategies.registry import STRATEGIES, build, code_of, restore_state
 
 EXIT_NS_MAX = 30 * 1_000_000_000
 """How long EXIT tries before it says what is left, and how long a feed may take to list it."""
@@ -47,7 +53,10 @@ class BotSnapshot(msgspec.Struct, kw_only=True):
 class BotRunner:
     """One bot at its account's desk."""
 
-    def __init__(self, settings: BotSettings, runner: AccountRunner) -> None:
+    def __init__(
+        self, settings: BotSettings, runner: AccountRunner, bot: Bot | None = None
+    ) -> None:
+        """`bot` None = one is made. Raises BadInput, ConfigError where its strategy cannot be."""
         self.settings = settings
         self.runner = runner
         self.inventory = settings.inventory_on_stop
@@ -64,7 +73,7 @@ class BotRunner:
         """The state that was reported last; None = none was."""
         self.knows = not settings.follows
         """False until it was found out what its filter leads to: until then nothing has left it."""
-        self.bot = bot_of(settings, runner.account)
+        self.bot = bot or bot_of(settings, runner.account)
 
     def snapshot(self, now_ns: int) -> BotSnapshot:
         """Return what survives of it. A strategy that cannot give its state stops with an error."""
@@ -107,12 +116,14 @@ class BotRunner:
         """Start or resume: it runs as soon as its account is ready.
 
         Return a sentence where what its strategy had learned could not be read; empty = it was, or
-        the same strategy goes on.
+        the same strategy goes on. Raises BadInput, ConfigError where its strategy cannot be made:
+        then it stays as it was.
         """
         resumed = self.bot.state in (S.PAUSED, S.PAUSING)
         anew, kept = self.bot.state is S.ERROR, self.bot.kept
         if not anew and not resumed and self.outdated:
             anew, kept = True, self.runner.core.kept_state(self.bot, now_ns)
+        note = renew(self.bot, kept) if anew else ""
         self.happen(H.RESUME_ASKED if resumed else H.START_ASKED)
         self.bot.error = ""
         self.killed = False
@@ -120,7 +131,6 @@ class BotRunner:
         if not anew:
             return ""
         self.bot.cells.clear()
-        note = renew(self.bot, kept)
         given = BotReattached(self.bot.account, self.bot.name, self.bot.kept, self.bot.code)
         self.runner.core.receive(given, now_ns)
         return note
@@ -312,6 +322,71 @@ def bot_of(settings: BotSettings, account: AccountId, kind: type[object] | None 
     )
 
 
+class NoStrategy(BaseModel):
+    """Parameters of a strategy that was not made: whatever was typed."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Unmade:
+    """Stands where a strategy could not be made, until a person starts its bot: it does nothing."""
+
+    name = "unmade"
+    parameters_type = NoStrategy
+    gates: ClassVar[Mapping[str, GateWords]] = {}
+    values: ClassVar[Mapping[str, ValueWords]] = {}
+    replan_ns_min = 0
+    timer_ns = 1 << 60
+    mid2_moved_min = 1 << 60
+    touch_alone = True
+    references: tuple[str, ...] = ()
+
+    def __init__(self, parameters: NoStrategy, bot: BotId) -> None:
+        del parameters, bot
+
+    def receive(self, event: Event, now_ns: int) -> bool:
+        """Take nothing."""
+        del event, now_ns
+        return False
+
+    def filled(self, instrument: InstrumentId, event: OrderFilled, now_ns: int) -> None:
+        """Learn nothing."""
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        """Raise BrokenInvariant: its bot is in ERROR and is not asked."""
+        raise BrokenInvariant(f"bot {context.bot} has no strategy and was asked at {now_ns}")
+
+    def forget(self, instrument: InstrumentId) -> None:
+        """Keep nothing of it anyway."""
+
+    def state(self) -> bytes:
+        """Return nothing: what was learned is kept by its bot."""
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """Take nothing back."""
+
+
+def unmade(settings: BotSettings, account: AccountId) -> Bot:
+    """Return a bot of these settings without its strategy."""
+    return bot_of(settings, account, Unmade)
+
+
+def bot_again(
+    settings: BotSettings, account: AccountId, kind: type[object] | None, learned: bytes
+) -> Bot:
+    """Return a bot as it was added in the life that is played again, with what it had learned.
+
+    Where its strategy cannot be made or restored in its time it is without it, as it was then.
+    """
+    try:
+        bot = bot_of(settings, account, kind)
+        restore_state(bot.strategy, learned)
+    except TookTooLong:
+        return unmade(settings, account)
+    return bot
+
+
 def renew(bot: Bot, learned: bytes, kind: type[object] | None = None) -> str:
     """Give a bot a new strategy, as a start of the engine would; `kind` = of that class.
 
@@ -324,7 +399,7 @@ def renew(bot: Bot, learned: bytes, kind: type[object] | None = None) -> str:
     strategy = made.strategy
     try:
         if learned:
-            strategy.restore(learned)
+            restore_state(strategy, learned)
     except FAILS as error:
         strategy, learned = bot_of(settings, bot.account, kind).strategy, b""
         note = _from_scratch(bot, error)
@@ -338,13 +413,18 @@ def _from_scratch(bot: Bot, error: BaseException) -> str:
 
 
 def restored(bot_runner: BotRunner, snapshot: BotSnapshot) -> str:
-    """Bring a bot back as it was kept; give a sentence where its learning could not be read."""
+    """Bring a bot back as it was kept; give a sentence where its learning could not be read.
+
+    Raises TookTooLong where the restore of its strategy had to be interrupted.
+    """
     bot = bot_runner.bot
     note = ""
     if snapshot.strategy:
         try:
-            bot.strategy.restore(snapshot.strategy)
+            restore_state(bot.strategy, snapshot.strategy)
             bot.kept = snapshot.strategy
+        except TookTooLong:
+            raise
         except FAILS as error:
             note = _from_scratch(bot, error)
     try:

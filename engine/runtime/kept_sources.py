@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from engine.errors import BadInput
+from engine.in_time import IMPORT_S, in_time
 from engine.plugins import Plugin
 from engine.strategies.registry import LOADED, STRATEGIES
 
@@ -48,11 +49,15 @@ def kind_then(folder: Path, name: str, code: str) -> type[object] | None:
     if package not in sys.modules:
         sys.modules[package] = module = ModuleType(package)
         module.__path__ = [str(place)]
-    try:
-        held = importlib.import_module(f"{package}.strategies.{name}")
-    except ModuleNotFoundError:
-        held = importlib.import_module(f"{package}.strategies.{name}.strategy")
+    held = in_time(lambda: _imported(package, name), f"its import of {name}", budget_s=IMPORT_S)
     kinds = [one for one in vars(held).values() if getattr(one, "name", "") == name]
     if not kinds:
         raise BadInput(f"the source of {name!r} as it ran, {code}, defines no such strategy")
     return type(kinds[0]) if not isinstance(kinds[0], type) else kinds[0]
+
+
+def _imported(package: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"{package}.strategies.{name}")
+    except ModuleNotFoundError:
+        return importlib.import_module(f"{package}.strategies.{name}.strategy")

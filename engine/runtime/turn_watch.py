@@ -13,17 +13,19 @@ import ctypes
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FunctionType, ModuleType
 
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
-from engine.bots.failing import TurnOverdue, said_of
+from engine.bots.failing import said_of
 from engine.clock import Clock
 from engine.domain.inputs import BotFailed
+from engine.errors import TookTooLong
+from engine.in_time import TurnOverdue
 from engine.plugins import PACKAGE
 from engine.runtime.bot_runner import renew
 from storage.quarantine import quarantine
@@ -159,3 +161,30 @@ def held_by(thing: object, most: int) -> int:
         total += sys.getsizeof(one)
         waiting += gc.get_referents(one)
     return total
+
+
+@contextmanager
+def held_back(home: Path, bot: str) -> Iterator[None]:
+    """Put a bot into quarantine whose strategy cannot be made or restored in its time.
+
+    Also while it hangs, where it cannot be interrupted: the next start leaves it alone. Raises
+    TookTooLong again.
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        for _ in range(HARD_LOOKS + round(BUDGET_S / POLL_S)):
+            if over.wait(POLL_S):
+                return
+        with suppress(OSError):
+            quarantine(home, bot, "its strategy could not be made, and not be interrupted")
+
+    threading.Thread(target=look, name="making", daemon=True).start()
+    try:
+        yield
+    except TookTooLong as error:
+        with suppress(OSError):
+            quarantine(home, bot, str(error))
+        raise
+    finally:
+        over.set()

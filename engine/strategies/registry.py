@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.domain.plain import PlainView
 from engine.errors import BadInput, ConfigError
+from engine.in_time import in_time
 from engine.plugins import (
     PACKAGE,
     Found,
@@ -28,7 +30,8 @@ from engine.strategies.door import Parameters, Strategy
 ROOM = "engine.strategies"
 
 
-StrategyKinds = dict[str, type[Any]]
+StrategyKind = type[Any]
+StrategyKinds = dict[str, StrategyKind]
 """The class of each strategy, by its name."""
 
 LOADED: dict[type[object], tuple[str, str]] = {}
@@ -88,13 +91,13 @@ _MADE: dict[type[Any], StrategyEntry] = {}
 """A schema takes 3 ms: the load has made what the catalog is written from."""
 
 
-def _entry(kind: type[Any]) -> StrategyEntry:
+def _entry(kind: StrategyKind) -> StrategyEntry:
     if (made := _MADE.get(kind)) is not None:
         return made
     return _MADE.setdefault(kind, _read(kind))
 
 
-def _read(kind: type[Any]) -> StrategyEntry:
+def _read(kind: StrategyKind) -> StrategyEntry:
     return StrategyEntry(
         parameters=kind.parameters_type.model_json_schema(),
         gates=dict(kind.gates),
@@ -156,14 +159,19 @@ def _of_plugin(kind: type[object]) -> bool:
     return kind.__module__.startswith(f"{PACKAGE}.")
 
 
-def idea_of(kind: type[Any]) -> str:
+def _foreign(kind: StrategyKind) -> bool:
+    """Say whether a class is of a plug-in, also of one as it was when it ran."""
+    return not kind.__module__.startswith(("engine.", "tests."))
+
+
+def idea_of(kind: StrategyKind) -> str:
     """Return what the file of a strategy says of it: its idea, its source, when it loses."""
     return (importlib.import_module(kind.__module__).__doc__ or "").strip()
 
 
 STRATEGIES: StrategyKinds = _found()
 
-ELSEWHERE: dict[str, type[Any]] = {}
+ELSEWHERE: StrategyKinds = {}
 """Strategies that lie in no file here, as the simulator's: no page offers them."""
 
 KINDS = {"extra_forbidden": "there is no such parameter", "missing": "it must be given"}
@@ -181,6 +189,12 @@ def build(name: str, params: PlainView, bot: BotId, kind: type[Any] | None = Non
         known = ", ".join(sorted(STRATEGIES))
         why = why_missing("strategies", name) or f"known: {known}"
         raise ConfigError(f"there is no strategy {name!r}; {why}")
+    if not _foreign(kind):
+        return _built(kind, name, params, bot)
+    return in_time(partial(_built, kind, name, params, bot), f"the making of {name}")
+
+
+def _built(kind: StrategyKind, name: str, params: PlainView, bot: BotId) -> Strategy:
     try:
         parameters = kind.parameters_type.model_validate(dict(params))
     except ValidationError as error:
@@ -190,10 +204,21 @@ def build(name: str, params: PlainView, bot: BotId, kind: type[Any] | None = Non
     except BadInput:
         raise
     except (Exception, SystemExit) as error:
-        if _of_plugin(kind):
+        if _foreign(kind):
             raise BadInput(f"{name} cannot be made: {type(error).__name__}: {error}") from error
         raise
     return strategy
+
+
+def restore_state(strategy: Strategy, learned: bytes) -> None:
+    """Have a strategy take back what it had learned.
+
+    Raises what it raises, TookTooLong where that of a plug-in goes on and on.
+    """
+    if _foreign(type(strategy)):
+        in_time(partial(strategy.restore, learned), f"the restore of {strategy.name}")
+    else:
+        strategy.restore(learned)
 
 
 def entries() -> dict[str, StrategyEntry]:

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from engine.bots.failing import TurnOverdue
 from engine.clock import WallClock
 from engine.domain.bots import BotState
 from engine.domain.events import InstrumentClosed
 from engine.domain.inputs import BotFailed, Turned
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import BotSettings
+from engine.in_time import TurnOverdue
 from engine.runtime.turn_watch import HARD_LOOKS, TurnWatch, held_by
 from storage.quarantine import quarantine, quarantined, release
 from tests.bots.conftest import make_bot, make_script, make_stage

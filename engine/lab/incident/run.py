@@ -59,7 +59,7 @@ from engine.lab.incident.past import (
 from engine.lab.incident.picture import Picture
 from engine.log import iso
 from engine.risk.exposure import ExposureBook, share_total
-from engine.runtime.bot_runner import bot_of, renew
+from engine.runtime.bot_runner import bot_again, renew
 from engine.runtime.kept_sources import kind_then
 from engine.runtime.recovery import ENGINE_WIDE, code_digest, executor_of, rebuild
 from engine.runtime.tape import LINGER_S
@@ -249,10 +249,9 @@ class IncidentReplay:
     def on_bot_added(self, one: given.BotAdded, now_ns: int) -> None:
         settings = BotSettings.model_validate_json(one.settings)
         kind = self._kind(settings.strategy, one.code)
-        bot = self._bots[BotId(settings.name)] = bot_of(settings, one.account, kind)
+        bot = self._bots[BotId(settings.name)] = bot_again(settings, one.account, kind, one.learned)
         bot.everything = one.everything
         bot.state = BotState(one.state)
-        bot.strategy.restore(one.learned)
         bot.learned = learned_of(one.signals)
         self.desks[one.account].add(bot, now_ns)
 

@@ -16,6 +16,7 @@ from engine.live.engine import Engine
 from engine.plugins import code_digest
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import ENGINE_WIDE
+from engine.runtime.turn_watch import held_back
 from storage.commands import many
 from storage.database import reading
 from storage.evidence import evidence
@@ -97,7 +98,9 @@ class Starts:
             later = f"; the equity of account {account} is not known yet: the capital of its "
             later += "bots is compared with it then"
         now_ns, bot = engine.clock.now_ns(), bot_runner.bot
-        if lost := bot_runner.start(now_ns):
+        with held_back(engine.config.home, command.bot):
+            lost = bot_runner.start(now_ns)
+        if lost:
             engine.alert(caution("learning", lost, account=bot.account, bot=bot.name), now_ns)
             later += f"; {lost}"
         with suppress(OSError):  # it stays in quarantine at the next start, which says so

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from msgspec.structs import replace
 
+from engine import in_time
 from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings, StartBot
 from engine.domain.instruments import BotId, Mode
 from engine.errors import BadInput
 from engine.live.reopen import attach_bots
 from engine.plugins import code_digest
+from engine.runtime.bot_runner import BotSnapshot
+from engine.strategies.market_maker.parameters import MarketMakerParameters
+from engine.strategies.market_maker.strategy import MarketMaker
+from engine.strategies.registry import STRATEGIES
 from storage.commands import CommandState
 from storage.database import writing
 from storage.evidence import put_evidence
@@ -138,3 +143,57 @@ async def test_a_bot_in_quarantine_is_in_error_at_the_next_start_until_a_person_
         left = await desk.command(StartBot(bot=BotId("maker")))
         assert left.state is CommandState.DONE, left.answer
         assert quarantined(tmp_path) == {}
+
+
+class Loops(MarketMaker):
+    """A plug-in's maker that loops where it is said to."""
+
+    where: ClassVar[str] = ""
+
+    def __init__(self, parameters: MarketMakerParameters, bot: BotId) -> None:
+        super().__init__(parameters, bot)
+        while self.where == "the making":
+            pass
+
+    def restore(self, state: bytes) -> None:
+        """Loop, or take back what was learned."""
+        while self.where == "the restore":
+            pass
+        super().restore(state)
+
+
+@pytest.mark.parametrize("where", ["the making", "the restore"])
+async def test_a_bot_whose_strategy_loops_when_it_is_made_is_in_error_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(in_time, "BUDGET_S", 0.2)
+    monkeypatch.setattr(Loops, "__module__", "plugins.loops.strategies.loops")
+    monkeypatch.setattr(Loops, "where", where)
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        ledger_of(desk).move_cash(1_000 * MICRO)
+        engine = desk.engine
+        before = engine.bot_runners.pop("maker")
+        learned = before.bot.strategy.state()
+        assert learned
+        before.runner.core.remove(before.bot, engine.clock.now_ns())
+        monkeypatch.setitem(STRATEGIES, "market_maker", Loops)
+        kept = BotSnapshot(state=BotState.RUNNING, strategy=learned)
+        attach_bots(engine, {"maker": kept})
+        bot = engine.bot_runners["maker"].bot
+        assert bot.state is BotState.ERROR
+        assert bot.error.startswith(f"{where} of market_maker took longer than 0.2 s")
+        assert quarantined(tmp_path) == {"maker": bot.error}
+        refused = await desk.command(StartBot(bot=BotId("maker")))
+        if where == "the making":
+            assert refused.state is CommandState.REFUSED
+            assert bot.error in str(refused.answer)
+            assert bot.state is BotState.ERROR
+            assert quarantined(tmp_path), "the next start does not make it"
+        monkeypatch.setattr(Loops, "where", "")
+        engine.bot_runners["maker"].bot.state = BotState.ERROR
+        done = await desk.command(StartBot(bot=BotId("maker")))
+        assert done.state is CommandState.DONE, done.answer
+        assert type(bot.strategy) is Loops
+        assert quarantined(tmp_path) == {}
+        if where == "the making":
+            assert bot.strategy.state() == learned
