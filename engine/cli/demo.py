@@ -12,7 +12,6 @@ import os
 import signal
 from pathlib import Path
 
-import uvloop
 from aiohttp import web
 
 from engine import log
@@ -21,6 +20,7 @@ from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import PitbossError
 from engine.locks import locked
+from engine.runtime.loop import run as run_loop
 from engine.venues.demo.host import DemoHost
 from engine.venues.demo.profiles import FULL, THIN
 from engine.venues.demo.server import DemoServer
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     folder = config.home / "demo"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(folder / "lock", "demo exchange"):
-        uvloop.run(_serve(args, folder))
+        run_loop(_serve(args, folder))
     return 0
 
 

@@ -20,8 +20,6 @@ from sqlite3 import Connection
 from types import MappingProxyType
 from typing import Any, NamedTuple, TextIO
 
-import uvloop
-
 from engine.clock import TapeClock, WallClock
 from engine.config import Config
 from engine.domain.effects import RaiseAlert, alarm, caution
@@ -54,6 +52,7 @@ from engine.risk.gate import RiskGate
 from engine.runtime.aids import opened_or_anew
 from engine.runtime.decisions import DecisionKeeper, DecisionLog, NoDecisions
 from engine.runtime.first_settings import first_settings
+from engine.runtime.loop import run as run_loop
 from engine.runtime.recovery import Recovered, check_accounts, engine_started, recover, unstopped
 from engine.runtime.state_writer import Projector, StateKeeper
 from engine.runtime.tape import LIVES_APART, SEGMENT_BYTES, Entries, NoTape, Tape
@@ -117,7 +116,7 @@ def run_held(config: Config, lock: TextIO, run: Callable[[], Coroutine[Any, Any,
         try:
             faulthandler.enable(file=2)  # a library that aborts says where, on standard error
             sys.setswitchinterval(SWITCH_S)
-            uvloop.run(_run_and_close(run))
+            run_loop(_run_and_close(run))
         except PitbossError as error:
             with contextlib.suppress(OSError):  # a full disk must not hide what ended us
                 last_error.write_text(f"{error}\n", encoding="utf-8")
