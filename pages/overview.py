@@ -76,7 +76,7 @@ def show_account(account: AccountSeen, bots: list[Row], *, alive: bool, now: int
             Tile("Equity", micro(account.equity_micro, currency), fills),
             Tile("Cash", micro(account.cash_micro, currency), fills),
             *_redeemable(account),
-            Tile("Below the peak", micro(fall, currency), fills),
+            Tile("Drawdown", micro(fall, currency), fills),
             *pnl.periods(mine, mode, currency, now, account=name),
         ]
     )

@@ -44,6 +44,9 @@ ROWS_KEPT_MAX = 50_000
 ROWS_MAX = 500
 """Most rows a page reads at once."""
 
+MEMORY, PRICE_ALERT = "memory", "price "
+"""What the watch remembers over restarts: a row of `meta`, in it a name for each price alert."""
+
 _STEPS = (
     """
 CREATE TABLE notices (
@@ -527,6 +530,26 @@ def tested(connection: sqlite3.Connection, request: int) -> Delivery | None:
     """Return the delivery that a request for a test led to; None = the watch has not begun it."""
     number = answer_of(connection, request)
     return None if number is None else delivery(connection, int(number))
+
+
+class PriceReached(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one price alert."""
+
+    asked: dict[str, str | float | bool | None] = {}
+    """The alert as the watch goes by it: one that was edited since has begun anew."""
+    fired: int = 0
+    fired_ns: int = 0
+    """When it came true last, ns UTC; 0 = never, or before that was kept."""
+
+
+def prices_reached(connection: sqlite3.Connection) -> dict[str, PriceReached]:
+    """Return what came of each price alert the watch has looked at, by its name."""
+    kept: dict[str, str] = json.loads(meta(connection, MEMORY) or "{}")
+    return {
+        name.removeprefix(PRICE_ALERT): msgspec.json.decode(text, type=PriceReached)
+        for name, text in kept.items()
+        if name.startswith(PRICE_ALERT)
+    }
 
 
 def put_meta(connection: sqlite3.Connection, name: str, value: str) -> None:

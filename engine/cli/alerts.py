@@ -149,6 +149,11 @@ def _rules(args: argparse.Namespace, config: Config) -> int:
     with reading(config.state_path) as connection:
         alerts = latest(connection, ENGINE_ID).document.alerts
     shown = alerts.model_dump(mode="json")
+    with watch.reading_watch(config.home) as log:
+        reached = watch.prices_reached(log) if log else {}
+    for name, one in shown["prices"].items():
+        found = reached.get(name)
+        one["came_true"] = found.fired if found and found.asked == one else 0
     say(args, shown, json.dumps(shown, indent=2))
     return 0
 

@@ -53,19 +53,19 @@ _ROWS = (
     ),
     LimitRow(
         name="drawdown_max",
-        title="Fall from the peak that stops the account",
+        title="Drawdown that stops the account",
         group=_LOSS,
         unit=Unit.MICRO,
         reason="drawdown",
-        sentence="Equity fell from its peak by more than the limit; a person must release.",
+        sentence="The drawdown is over its limit; a person must release.",
     ),
     LimitRow(
         name="kill_drawdown_max",
-        title="Fall from the peak that sets KILL (live)",
+        title="Drawdown that sets KILL (live)",
         group=_LOSS,
         unit=Unit.MICRO,
         reason="kill_drawdown",
-        sentence="Equity fell from its peak beyond the KILL limit; a person releases.",
+        sentence="The drawdown is over the KILL limit; a person releases.",
     ),
     LimitRow(
         name="exposure_total_max",

@@ -70,9 +70,9 @@ class RiskLimits(Settings):
     daily_loss_max: Limit = _percent(5)
     """The day's loss since 00:00 UTC; reached = RISK_STOPPED until the next day."""
     drawdown_max: Limit = _percent(15)
-    """Fall from the peak equity that stops the account."""
+    """Drawdown, from the highest equity so far, that stops the account."""
     kill_drawdown_max: Limit = _percent(20)
-    """Fall from the peak equity that sets the KILL latch."""
+    """Drawdown, from the highest equity so far, that sets the KILL latch."""
     liquidation_buffer_min: int = Field(500, ge=0, le=9_900)
     """How far the mark of a perpetual must stay from liquidation after an order that adds to a
     position, in basis points of the mark; 0 = any distance."""

@@ -35,7 +35,7 @@ from engine.watch.send import SendOrder
 from engine.watch.sender import Sends
 from storage import watch as log
 from storage.database import file_id, must_be, primary_code, storage_errors, transaction
-from storage.watch import REFUSED, Reason, RequestKind, open_watch, prepare
+from storage.watch import MEMORY, REFUSED, Reason, RequestKind, open_watch, prepare
 
 Result = TypeVar("Result")
 RETRY_NS = 10 * 1_000_000_000
@@ -168,10 +168,9 @@ FORGET_NS = 3_600 * SECOND_NS
 ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet (`storage.users`)."""
 
-BEAT, SETTINGS, MEMORY, PING, KINDS, STOPPED = (
+BEAT, SETTINGS, PING, KINDS, STOPPED = (
     "beat",
     "settings",
-    "memory",
     "ping",
     "channel kinds",
     "stopped",

@@ -43,6 +43,9 @@ UNKNOWN = "unknown"
 MARK_AGE_NS_MAX = 10 * SECOND_NS
 """A mark older than this is shown with its age."""
 
+PERCENT_READ_MAX = 200
+"""A liquidation that is farther away is given as a multiple of the mark."""
+
 
 def in_words(row: Row) -> Row:
     """Return a position with its side, liquidation price and distance in words."""
@@ -80,7 +83,10 @@ def distance(row: Row, *, in_price: bool = True) -> str:
     if row["distance"] is None:
         return UNKNOWN
     away: Decimal = row["distance"]
-    words = f"{abs(row['distance_percent']):,.2f} %"
+    percent: Decimal = row["distance_percent"]
+    if percent > PERCENT_READ_MAX:  # above a short alone: nothing falls by more than all of it
+        return f"{1 + percent / 100:,.1f} times the mark"
+    words = f"{abs(percent):,.2f} %"
     if in_price:
         words += f" ({names.price(abs(away), in_cents=False)})"
     return f"BEYOND by {words}" if away < 0 else words
@@ -103,8 +109,10 @@ def tells(row: Row) -> str:
     text = f"margin {used}, funding {in_column(row['funding'], signed=True)}"
     end = liquidation(row)
     where = "no price liquidates it" if end == NONE else f"liquidation {end}"
-    away = distance(row)
-    return f"{text}, {where}" + (f", {away} away" if row["distance"] is not None else "")
+    if row["distance"] is None:
+        return f"{text}, {where}"
+    far = row["distance_percent"] > PERCENT_READ_MAX
+    return f"{text}, {where}, {distance(row)}{'' if far else ' away'}"
 
 
 def say_unknown(rows: Sequence[Row]) -> None:

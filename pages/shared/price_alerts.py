@@ -14,9 +14,12 @@ from engine.domain.settings import PriceAlert
 from engine.errors import BadInput
 from pages.kit import commands, drafts, guard, names, panels
 from pages.kit.data import ask, engine_id
+from pages.kit.home import config
 from pages.kit.markdown import literal
 from pages.kit.panels import panel
+from pages.kit.words import moment
 from storage.live import listed
+from storage.watch import PriceReached, prices_reached, reading_watch
 
 SLOT, FOLLOW_SLOT = "price_alerts", "follow_market"
 ABOVE, BELOW, MOVES = "at or above", "at or below", "moves by"
@@ -68,13 +71,29 @@ def price_words(one: PriceAlert, *, cents: bool = False) -> str:
     return said + (", each time" if one.repeats else ", once") + (f" · {one.note}" * bool(one.note))
 
 
+def reached_words(one: PriceAlert, found: PriceReached | None) -> str:
+    """Return when an alert came true, and that one which is sent once waits no more.
+
+    Empty where it has not, or where it was edited since.
+    """
+    if found is None or not found.fired or found.asked != one.model_dump(mode="json"):
+        return ""
+    when = f" {moment(found.fired_ns)}" if found.fired_ns else ""
+    if one.repeats:
+        return f"came true {found.fired:,} times, last{when}" if when else ""
+    return f"CAME TRUE{when}: sent, and waits no more. Remove it and set it again to wait again"
+
+
 def _rows(prices: Mapping[str, PriceAlert], *, with_market: bool) -> None:
+    with reading_watch(config().home) as log:
+        reached = prices_reached(log) if log else {}
     for name, one in sorted(prices.items()):
         with st.container(horizontal=True, vertical_alignment="center"):
             market = f" · {literal(names.market(one.instrument))}" * with_market
-            st.markdown(
-                f"**{literal(name)}**{market} · {literal(price_words(one, cents=_in_cents(one)))}"
-            )
+            said = literal(price_words(one, cents=_in_cents(one)))
+            if came := reached_words(one, reached.get(name)):
+                said += f" · {literal(came)}"
+            st.markdown(f"**{literal(name)}**{market} · {said}")
             if st.button("Remove", key=f"price_{name}"):
                 _keep({name: None})
 

@@ -26,8 +26,8 @@ from storage.views import Row
 
 RULES = {
     "latched": "KILL latch is not set",
-    "kill_drawdown": "no fall from the peak beyond the KILL limit",
-    "drawdown": "no fall from the peak that stops the account",
+    "kill_drawdown": "drawdown below the KILL limit",
+    "drawdown": "drawdown below the limit that stops the account",
     "daily_loss": "today's loss budget is not used up",
     "stale_data": "age of the book",
     "open_orders": "open orders",

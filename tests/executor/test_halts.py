@@ -246,7 +246,7 @@ def test_a_drawdown_is_told_as_a_reason(make_rig: Any, limits: Any) -> None:
     rig = make_rig(limits=limits.model_copy(update={"drawdown_max": Limit(absolute=10)}))
     rig.rest(BIDS)
     rig.feed(rig.fill(1, 100), rig.mark(best_bid=3_000))
-    words = ("Equity fell from its peak by more than the limit; a person must release",)
+    words = ("The drawdown is over its limit; a person must release",)
     assert (rig.executor.reasons, rig.executor.to_release) == (words, words)
     rig.feed(LatchReleased(who="me", reason="accepted"))
     assert (rig.executor.healthy, rig.executor.to_release) == (True, ())

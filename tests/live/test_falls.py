@@ -68,7 +68,7 @@ async def test_the_deepest_fall_without_real_money_stops_its_account_alone(tmp_p
         assert (executor.stopped, executor.latched) == (DenyReason.KILL_DRAWDOWN, False)
         assert not executor.healthy
         (why,) = executor.to_release
-        assert why.startswith("Equity fell from its peak beyond the KILL limit")
+        assert why.startswith("The drawdown is over the KILL limit")
         left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))
         assert left.state is CommandState.DONE, left.answer
         assert executor.healthy
@@ -81,9 +81,7 @@ async def test_an_account_that_fell_is_released_with_a_reason_and_without_a_kill
         executor = desk.engine.runners[DEMO].core.executor
         assert not desk.engine.killed.is_set()
         assert executor.stopped is DenyReason.DRAWDOWN
-        assert executor.to_release == (
-            "Equity fell from its peak by more than the limit; a person must release",
-        )
+        assert executor.to_release == ("The drawdown is over its limit; a person must release",)
         left = await desk.command(ReleaseLatch(account=DEMO, reason=" "))
         assert (left.state, executor.stopped) == (CommandState.REFUSED, DenyReason.DRAWDOWN)
         left = await desk.command(ReleaseLatch(account=DEMO, reason="halved its sizes"))

@@ -15,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from engine.config import Config
 from engine.domain.commands.trading import FollowMarket
 from engine.domain.instruments import AccountId
+from engine.domain.plain import PlainDict
 from engine.watch.sealed import make_key, seal
 from pages.shared import price_alerts
 from storage import watch
@@ -22,7 +23,7 @@ from storage.channels import put_channel, read_channels
 from storage.database import reading
 from storage.settings import latest
 from storage.users import ENGINE_ID
-from storage.watch import Notice, NoticeSource, RequestKind
+from storage.watch import Notice, NoticeSource, PriceReached, RequestKind
 from tests.pages.seen import texts
 from tests.pages.test_asking import M1, desk, left, press
 
@@ -188,3 +189,28 @@ def test_a_price_alert_is_set_on_its_market_and_removed_on_the_alerts_page(
     assert price_alerts.price_words(kept, cents=True) in texts(page)
     page.button(key=f"price_{name}").click().run()
     assert not alerts_of(desk).prices
+
+
+def test_a_price_alert_that_is_sent_once_and_came_true_waits_no_more(
+    opened: Opened, desk: Config
+) -> None:
+    page = opened("market", instrument=M1.id, state={"fold_price": True})
+    labelled(page.number_input, "Price, ¢").set_value(61.5)
+    press(page, "Set the alert")
+    ((name, kept),) = alerts_of(desk).prices.items()
+    assert "CAME TRUE" not in texts(page), "the watch has not looked at it yet"
+
+    def came(asked: PlainDict) -> str:
+        reached = PriceReached(asked=asked, fired=1, fired_ns=1_795_608_000 * 10**9)
+        memory = {watch.PRICE_ALERT + name: msgspec.json.encode(reached).decode()}
+        with closing(watch.open_watch(desk.home / watch.NAME)) as connection:
+            watch.put_meta(connection, watch.MEMORY, json.dumps(memory))
+        return texts(opened("alerts", state=FOLDS))
+
+    asked = kept.model_dump(mode="json")
+    said = "CAME TRUE 2026-11-25 12:00:00 UTC: sent, and waits no more"
+    assert said in came(asked)
+    assert "CAME TRUE" not in came(asked | {"above": 0.5}), "that was another one of its name"
+    lasting = kept.model_copy(update={"repeats": True})
+    reached = PriceReached(asked=asked | {"repeats": True}, fired=3, fired_ns=1)
+    assert price_alerts.reached_words(lasting, reached).startswith("came true 3 times, last 1970")

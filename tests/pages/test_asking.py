@@ -334,7 +334,7 @@ def test_the_latch_of_a_part_is_released_with_a_reason(opened: Opened, desk: Con
 
 
 def test_an_account_that_fell_is_released_with_a_reason(opened: Opened, desk: Config) -> None:
-    fell = "Equity fell from its peak by more than the limit; a person must release"
+    fell = "The drawdown is over its limit; a person must release"
     beat(desk, EngineStatus(to_release={"demo": (fell,)}, not_placing={"demo": (fell,)}))
     page = opened("risk")
     assert f"demo is stopped** and places nothing until it is released: {fell}" in (

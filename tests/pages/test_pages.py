@@ -261,7 +261,7 @@ def test_overview_of_a_running_engine_shows_its_account(opened: Opened, config: 
         "PnL 7 d": "\N{EN DASH}",
         "PnL 30 d": "\N{EN DASH}",
         "PnL in total": "\N{EN DASH}",
-        "Below the peak": "20.00 USD",
+        "Drawdown": "20.00 USD",
         "Cash": "900.00 USD",
     }
     assert "Nothing is held" in texts(page)

@@ -29,7 +29,7 @@ from engine.domain.products.funding import RateType
 from engine.domain.telemetry import BookTop, Capital, LockedMoney, MarginSeen
 from engine.venues.demo.profiles import PERPETUAL, SPOT
 from engine.venues.demo.spot import perpetual_instrument, spot_instrument
-from pages.shared import owners, ticket
+from pages.shared import owners, perpetuals, ticket
 from pages.shared import receipt as receipts
 from storage.commands import AccountProof, Receipt
 from storage.database import writing
@@ -111,6 +111,16 @@ def short(desk: Config) -> Config:
             PROJECTED[type(one)].rows.put(connection, "pitboss", [one], "INSERT OR REPLACE")
     tell(desk, MARGIN)
     return desk
+
+
+@pytest.mark.parametrize(
+    ("percent", "said"),
+    [("200", "200.00 %"), ("4067.21", "41.7 times the mark"), ("-3.5", "BEYOND by 3.50 %")],
+)
+def test_a_liquidation_far_above_a_short_is_a_multiple_of_the_mark(percent: str, said: str) -> None:
+    away = Decimal(percent)
+    row = {"liquidation": Decimal(9), "distance": away, "distance_percent": away, "unknown": ""}
+    assert perpetuals.distance(row, in_price=False) == said
 
 
 def test_a_short_is_named_with_its_margin_mark_liquidation_and_funding(

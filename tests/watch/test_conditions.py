@@ -10,6 +10,10 @@ import pytest
 from engine.domain.alerts import ALERT_KINDS
 from engine.watch.conditions import Condition, conditions
 from engine.watch.desk import SECOND_NS
+from storage.database import reading
+from storage.settings import latest
+from storage.users import ENGINE_ID
+from storage.watch import PriceReached, prices_reached, reading_watch
 from tests.watch.desks import MINUTE
 from tests.watch.stated import (
     Stated,
@@ -106,6 +110,40 @@ def test_a_market_that_closes_within_the_hour_with_inventory_is_told(stated: Sta
     assert kind == "market_closing"
     assert "12.50 YES" in text
     assert "6.00 pUSD" in text
+
+
+def test_a_bot_in_each_market_of_a_series_is_one_message(stated: Stated) -> None:
+    """Also over a restart between two of its markets; an hour without any ends it."""
+    for number in range(4):
+        holding(stated)
+        closes_ns = stated.desk.now_ns + 5 * MINUTE * SECOND_NS
+        stated.run("UPDATE instruments SET closes_ns = ?, series = 'btc-5m'", closes_ns)
+        stated.turn(4 * MINUTE, every=10)
+        assert "closes within 1 min; held: 12.50 YES" in stated.told()[0][1]
+        stated.run("DELETE FROM holdings")
+        stated.turn(30, every=10)
+        if number == 1:
+            stated.desk.again(10)
+        stated.turn(30, every=10)
+    ((kind, text),) = stated.told()
+    assert kind == "market_closing"
+    assert text == "of the series btc-5m nothing is held at this moment"
+    ended = "SELECT ended_ns IS NOT NULL FROM notices"
+    assert stated.desk.rows(ended) == [(0,)]
+    stated.turn(59 * MINUTE, every=60)
+    assert stated.desk.rows(ended) == [(0,)]
+    stated.turn(2 * MINUTE, every=60)
+    assert stated.desk.rows(ended) == [(1,)]
+
+
+def test_a_market_alone_that_is_sold_before_it_closes_is_over_at_once(stated: Stated) -> None:
+    holding(stated)
+    closes_ns = stated.desk.now_ns + 30 * MINUTE * SECOND_NS
+    stated.run("UPDATE instruments SET closes_ns = ?", closes_ns)
+    stated.turn(20)
+    stated.run("DELETE FROM holdings")
+    stated.turn(20)
+    assert stated.desk.rows("SELECT ended_ns IS NOT NULL FROM notices") == [(1,)]
 
 
 def test_a_winner_that_nobody_redeems_for_ten_minutes_is_told(stated: Stated) -> None:
@@ -215,6 +253,41 @@ def test_an_edited_price_alert_begins_anew(stated: Stated) -> None:
     asked(stated, above=0.59)
     stated.turn(5)
     assert stated.kinds() == ["price_reached"] * 2
+
+
+def test_a_price_alert_that_is_removed_and_set_again_waits_again(stated: Stated) -> None:
+    book(stated, 6_000, 6_002)
+    asked(stated, above=0.6)
+    stated.turn(5)
+    stated.desk.settle({"prices": {"rain": None}})
+    stated.turn(5)
+    asked(stated, above=0.6)
+    stated.turn(5)
+    assert stated.kinds() == ["price_reached"] * 2
+
+
+def test_what_came_of_a_price_alert_is_kept_for_the_pages(stated: Stated) -> None:
+    def kept() -> PriceReached:
+        with reading_watch(stated.desk.home) as log:
+            assert log is not None
+            return prices_reached(log)["rain"]
+
+    book(stated, 5_000, 5_002)
+    asked(stated, above=0.6)
+    stated.turn(5)
+    assert (kept().fired, kept().fired_ns) == (0, 0)
+    book(stated, 6_000, 6_002)
+    before_ns = stated.desk.now_ns
+    stated.turn(5)
+    assert kept().fired == 1
+    assert before_ns < kept().fired_ns <= stated.desk.now_ns
+    with reading(stated.desk.state) as connection:
+        alerts = latest(connection, ENGINE_ID).document.alerts
+    assert kept().asked == alerts.prices["rain"].model_dump(mode="json")
+    stated.run("DELETE FROM books")
+    asked(stated, above=0.7)
+    stated.turn(5)
+    assert kept().fired == 0, "an edited one begins anew, also where no price is seen"
 
 
 def test_a_move_is_measured_within_its_time_and_over_a_restart(stated: Stated) -> None:

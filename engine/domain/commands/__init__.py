@@ -85,7 +85,7 @@ class Kill(Command, frozen=True, kw_only=True):
 class ReleaseLatch(Command, frozen=True, kw_only=True):
     """Allow placing again: everywhere, or in the one part a scoped Kill named.
 
-    An account is released from what stopped it until a person looked, too: a fall from its peak,
+    An account is released from what stopped it until a person looked, too: a drawdown,
     a contradiction of its venue.
     """
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
 
 from engine.watch.conditions import Since, StateSeen, amount
 from engine.watch.desk import Trouble
+
+Row = Mapping[str, Any]
 
 REDEEM_FOR_NS = 600 * 1_000_000_000
 """How long a winner may wait: what is redeemed automatically takes minutes."""
 
 MINUTE_NS = 60 * 1_000_000_000
+SERIES = "closing series"
+"""What is remembered of series over restarts, in the watch's memory."""
+
 _QUERY = (
     "SELECT h.account, h.instrument, h.mode, h.currency, h.bot, h.yes_settled + h.yes_pending AS "
     "yes, h.no_settled + h.no_pending AS no, h.value_micro, h.payout_yes_micro, i.closes_ns, "
-    "i.size_decimals FROM holdings h LEFT JOIN instruments i ON i.engine_id = h.engine_id AND "
-    "i.id = h.instrument WHERE h.engine_id = ? AND (h.yes_settled + h.yes_pending + h.no_settled "
-    "+ h.no_pending) > 0"
+    "i.size_decimals, coalesce(i.series, '') AS series FROM holdings h LEFT JOIN instruments i ON "
+    "i.engine_id = h.engine_id AND i.id = h.instrument WHERE h.engine_id = ? AND "
+    "(h.yes_settled + h.yes_pending + h.no_settled + h.no_pending) > 0"
 )
 
 
@@ -35,17 +44,44 @@ class InventoryCondition:
         winners = {key for key, row in rows.items() if row["payout_yes_micro"] is not None}
         for key in sorted(self._since.longer(winners, REDEEM_FOR_NS, seen.now_ns)):
             yield _trouble("redeemable", key, rows[key], "is resolved and not redeemed")
+        closing: defaultdict[str, list[tuple[int, str]]] = defaultdict(list)
         for key, row in sorted(rows.items()):
             closes_ns = row["closes_ns"]
             if key in winners or closes_ns is None:
                 continue
-            left_ns = closes_ns - seen.now_ns
-            if 0 < left_ns <= within_ns:
-                minutes = -(-left_ns // MINUTE_NS)
-                yield _trouble("market_closing", key, row, f"closes within {minutes} min")
+            if 0 < closes_ns - seen.now_ns <= within_ns:
+                closing[_place(key, row)].append((closes_ns, key))
+        for place, held in closing.items():
+            closes_ns, key = min(held)
+            said = f"closes within {-(-(closes_ns - seen.now_ns) // MINUTE_NS)} min"
+            if len(held) > 1:
+                said += f", {len(held) - 1} more of its series within {within_ns // MINUTE_NS} min"
+            yield _trouble("market_closing", place, rows[key], said)
+        series = {place for place, held in closing.items() if place != held[0][1]}
+        yield from _between(seen, series, within_ns)
 
 
-def _trouble(kind: str, key: str, row: dict[str, object], said: str) -> Trouble:
+def _between(seen: StateSeen, held: set[str], for_ns: int) -> Iterator[Trouble]:
+    """Give the rolling series of which nothing is held just now, but was less than `for_ns` ago.
+
+    A bot that holds each five minutes' market of one is one message, not twelve an hour.
+    """
+    kept: dict[str, int] = msgspec.json.decode(seen.meta.get(SERIES, "{}"))
+    kept |= dict.fromkeys(held, seen.now_ns)
+    kept = {place: at_ns for place, at_ns in kept.items() if seen.now_ns - at_ns < for_ns}
+    seen.meta[SERIES] = msgspec.json.encode(kept).decode()
+    for place in sorted(kept.keys() - held):
+        account, _, series = place.partition("/")
+        text = f"of the series {series} nothing is held at this moment"
+        yield Trouble(kind="market_closing", subject=place, text=text, account=account)
+
+
+def _place(key: str, row: Row) -> str:
+    """Return what a closing is about: a market of an account, or a series of it."""
+    return f"{row['account']}/{row['series']}" if row["series"] else key
+
+
+def _trouble(kind: str, key: str, row: Row, said: str) -> Trouble:
     held = " and ".join(
         f"{int(str(row[leg])) / 10 ** int(str(row['size_decimals'] or 0)):,.2f} {leg.upper()}"
         for leg in ("yes", "no")

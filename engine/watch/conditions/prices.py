@@ -15,6 +15,10 @@ from engine.domain.products import quoted_in_cents
 from engine.watch.conditions import Since, StateSeen, event
 from engine.watch.desk import Trouble
 from engine.watch.rules import MINUTE_NS, PriceRule
+from storage.watch import PRICE_ALERT
+
+Words = Callable[[float], str]
+"""Says a price in the unit of its market."""
 
 UNSEEN_FOR_NS = 600 * 1_000_000_000
 """How long a market may show no price before that is an alert."""
@@ -28,7 +32,11 @@ class Kept(msgspec.Struct, kw_only=True):
 
     rule: str = ""
     """The digest of the rule: an edited alert begins anew."""
+    asked: dict[str, Any] = {}
+    """The alert itself: pages compare it with what is set now."""
     fired: int = 0
+    fired_ns: int = 0
+    """When it came true last, ns UTC; 0 = never."""
     beyond: bool = False
     """True = the price stands where the alert was sent; sent again after it has come back."""
     samples: list[tuple[int, float]] = []
@@ -45,21 +53,15 @@ class Prices:
     def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give each price alert whose condition has come true, and those that see no price."""
         unseen: dict[str, PriceRule] = {}
+        _forget_removed(seen)
         for name, rule in sorted(seen.alerts.prices.items()):
+            kept = _kept(seen, name, rule)
             found = price_of(seen, rule)
             if found is None:
                 unseen[name] = rule
-                continue
-            price, words = found
-            kept = _kept(seen, name, rule)
-            said = reached(rule, price, kept, seen.now_ns, words)
-            fires = bool(said) and not kept.beyond and (rule.repeats or not kept.fired)
-            kept.beyond = bool(said)
-            if fires:
-                kept.fired += 1
-                kept.samples = []
-                yield _trouble(name, rule, kept, f"{said}: it is at {words(price)}", words(price))
-            seen.meta[f"price {name}"] = msgspec.json.encode(kept).decode()
+            else:
+                yield from _looked(seen, name, rule, kept, *found)
+            seen.meta[PRICE_ALERT + name] = msgspec.json.encode(kept).decode()
         for name in sorted(self._since.longer(unseen, UNSEEN_FOR_NS, seen.now_ns)):
             rule = unseen[name]
             yield Trouble(
@@ -68,6 +70,20 @@ class Prices:
                 instrument=rule.instrument,
                 text=f"price alert {name}: {rule.instrument} has no two-sided book here",
             )
+
+
+def _looked(
+    seen: StateSeen, name: str, rule: PriceRule, kept: Kept, price: float, words: Words
+) -> Iterator[Trouble]:
+    """Give the alert where it comes true now, and remember that in `kept`."""
+    said = reached(rule, price, kept, seen.now_ns, words)
+    fires = bool(said) and not kept.beyond and (rule.repeats or not kept.fired)
+    kept.beyond = bool(said)
+    if fires:
+        kept.fired += 1
+        kept.fired_ns = seen.now_ns
+        kept.samples = []
+        yield _trouble(name, rule, kept, f"{said}: it is at {words(price)}", words(price))
 
 
 def plainly(value: float) -> str:
@@ -79,9 +95,7 @@ def in_cents(value: float) -> str:
     return cents_text(Decimal(plainly(value)))
 
 
-def reached(
-    rule: PriceRule, price: float, kept: Kept, now_ns: int, words: Callable[[float], str]
-) -> str:
+def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int, words: Words) -> str:
     """Return what has come true, prices by `words`; empty = nothing."""
     if rule.above is not None:
         return f"the price is at or above {words(rule.above)}" if price >= rule.above else ""
@@ -99,7 +113,7 @@ def reached(
     return ""
 
 
-def price_of(seen: StateSeen, rule: PriceRule) -> tuple[float, Callable[[float], str]] | None:
+def price_of(seen: StateSeen, rule: PriceRule) -> tuple[float, Words] | None:
     """Return the middle of the market's book, in its own units, and what says such a price.
 
     None = it has no two sides.
@@ -121,18 +135,27 @@ def price_of(seen: StateSeen, rule: PriceRule) -> tuple[float, Callable[[float],
     return None
 
 
+def _forget_removed(seen: StateSeen) -> None:
+    """Forget alerts that are set no more: one that is set again waits again."""
+    for name in [one for one in seen.meta if one.startswith(PRICE_ALERT)]:
+        if name.removeprefix(PRICE_ALERT) not in seen.alerts.prices:
+            del seen.meta[name]
+
+
 def _kept(seen: StateSeen, name: str, rule: PriceRule) -> Kept:
     digest = hashlib.sha256(msgspec.json.encode(rule)).hexdigest()[:12]
-    text = seen.meta.get(f"price {name}")
+    text = seen.meta.get(PRICE_ALERT + name)
     kept = msgspec.json.decode(text, type=Kept) if text else Kept()
-    return kept if kept.rule == digest else Kept(rule=digest)
+    kept = kept if kept.rule == digest else Kept(rule=digest)
+    kept.asked = msgspec.to_builtins(rule)
+    return kept
 
 
 def _trouble(name: str, rule: PriceRule, kept: Kept, said: str, price: str) -> Trouble:
     note = f" ({rule.note})" if rule.note else ""
     return Trouble(
         kind="price_reached",
-        subject=event(f"{name}/{kept.rule}/{kept.fired}"),
+        subject=event(f"{name}/{kept.rule}/{kept.fired_ns}"),
         text=f"{rule.instrument}: {said}{note}",
         numbers={"price": price},
         account=rule.account or None,
