@@ -10,22 +10,28 @@ import argparse
 import getpass
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.cli.arguments import DEMO_PORT, PORT, PORT_MAX, REPOSITORY, say, whole
+from engine.clock import WallClock
 from engine.config import Config
-from engine.errors import BadRequest, ConfigError
+from engine.errors import BadRequest, ConfigError, NoEngine
 from storage.files import write_whole
+from storage.supervisor import RUNNING
+from storage.switch import SECOND_NS, EngineSwitch, StopResult
 
-HELP = "install, show, stop or remove the desk as a systemd service"
+HELP = "install, show, start, stop or remove the desk as a systemd service"
 
 UNIT = "pitboss.service"
 SYSTEM_FOLDER = Path("/etc/systemd/system")
+HOME_LINE = 'Environment="PITBOSS_HOME='
 MEMORY_MAX = "3G"
 STOP_S = 120
 """More than supervisor gives the programs, one after another: the watch is the last of them."""
@@ -42,7 +48,7 @@ class UnitPlace(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(
-        dest="verb", required=True, metavar="install | status | stop | remove"
+        dest="verb", required=True, metavar="install | status | start | stop | remove"
     )
     install = verbs.add_parser("install", help="write the unit, enable and start it")
     install.add_argument("--user", default="", help="as root: who runs the desk (never root)")
@@ -55,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--print", action="store_true", dest="only_print", help="print the unit; change nothing"
     )
     verbs.add_parser("status", help="what systemd says of it")
+    verbs.add_parser("start", help="start the desk again after a stop")
     verbs.add_parser("stop", help="stop the desk, its engine first; it starts again at a boot")
     verbs.add_parser("remove", help="stop it and remove the unit; the home stays")
 
@@ -67,18 +74,50 @@ def run(args: argparse.Namespace, config: Config) -> int:
     if not place.file.is_file():
         raise BadRequest(f"no service is installed: {place.file} is missing", "not_installed")
     _need_systemctl()
+    config = config.model_copy(update={"home": Path(_home_of(place))})
     if args.verb == "status":
         return _systemctl(place, "status", "--no-pager", UNIT)
-    if args.verb == "stop":
-        code = _systemctl(place, "stop", UNIT)
-        say(args, {"stopped": code == 0}, "stopped" if code == 0 else "systemd refused")
+    if args.verb == "start":
+        code = _systemctl(place, "start", UNIT)
+        say(args, {"started": code == 0}, "systemd refused" if code else "started")
         return code
-    _systemctl(place, "disable", "--now", UNIT)
+    if args.verb == "stop":
+        code, proof = _stopped(place, config, "stop", UNIT)
+        text = f"systemd refused; {proof.sentence()}" if code else proof.sentence()
+        say(args, {"stopped": code == 0, "ran": proof.ran, "proven": proof.proven}, text)
+        return code or int(proof.ran and not proof.proven)
+    _, proof = _stopped(place, config, "disable", "--now", UNIT)
     place.file.unlink()
     code = _systemctl(place, "daemon-reload")
-    text = f"removed {place.file}; {config.home} stays as it is"
-    say(args, {"removed": str(place.file)}, text)
-    return code
+    text = f"{proof.sentence()}; removed {place.file}; {config.home} stays as it is"
+    say(args, {"removed": str(place.file), "ran": proof.ran, "proven": proof.proven}, text)
+    return code or int(proof.ran and not proof.proven)
+
+
+def _home_of(place: UnitPlace) -> str:
+    """Return the home the installed unit names: that of the command's caller may be another."""
+    for line in place.file.read_text().splitlines():
+        if line.startswith(HOME_LINE):
+            text = line.removeprefix(HOME_LINE).removesuffix('"')
+            return text.replace("%%", "%").replace('\\"', '"').replace("\\\\", "\\")
+    raise ConfigError(f"{place.file} names no home: install it again")
+
+
+def _stopped(place: UnitPlace, config: Config, *words: str) -> tuple[int, StopResult]:
+    """Have systemd stop the desk; return its answer and what the engine's stop has proved."""
+    switch = EngineSwitch(
+        run_folder=config.run_folder,
+        state_path=config.state_path,
+        start_paused_path=config.start_paused_path,
+    )
+    clock = WallClock()
+    began_ns, ran = clock.now_ns(), False
+    with suppress(NoEngine):
+        ran = switch.status().state == RUNNING
+    code = _systemctl(place, *words)
+    took_s = (clock.now_ns() - began_ns) / SECOND_NS
+    receipt = switch.receipt(began_ns) if ran else None
+    return code, StopResult(ran=ran, took_s=took_s, receipt=receipt)
 
 
 def _install(args: argparse.Namespace, config: Config) -> int:
@@ -105,8 +144,10 @@ def _install(args: argparse.Namespace, config: Config) -> int:
     code = _systemctl(place, "daemon-reload") or _systemctl(place, "enable", "--now", UNIT)
     if not place.user and not code:
         print(f"so that it also runs when you are signed out: loginctl enable-linger {_name()}")
-    renew = f"{sys.executable} -m pages.frame.operator --renew"
-    print(f"the operator's password is in no log; get one, as the desk's user: {renew}")
+    as_user = f"sudo -u {shlex.quote(place.user)} " if place.user else ""
+    renew = f"{as_user}env PITBOSS_HOME={shlex.quote(str(config.home))} "
+    renew += f"{shlex.quote(sys.executable)} -m pages.frame.operator --renew"
+    print(f"the operator's password is in no log; in {REPOSITORY} get one by: {renew}")
     print("systemd refused: see above" if code else "enabled, and started now and at each boot")
     return code
 
@@ -137,7 +178,7 @@ def unit(args: argparse.Namespace, home: Path, user: str) -> str:
         "[Service]",
         *([f"User={user}"] if user else []),
         f"WorkingDirectory={_escaped(REPOSITORY)}",
-        f'Environment="PITBOSS_HOME={_escaped(home)}"',
+        f'{HOME_LINE}{_escaped(home)}"',
         f'ExecStart="{_escaped(Path(sys.executable))}" {up}',
         "Restart=on-failure",
         "RestartSec=10",

@@ -13,7 +13,15 @@ import pytest
 
 from engine.__main__ import main
 from engine.cli import service
+from engine.clock import WallClock
+from engine.config import load
 from engine.errors import ConfigError
+from storage import supervisor
+from storage.commands import STOP_PROOF, Receipt, keep_receipt
+from storage.database import transaction, writing
+from storage.schema import migrate
+from storage.users import ENGINE_ID
+from tests.fakes.supervisor import supervised
 
 HARD = {"NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=3G", "KillMode=mixed"}
 
@@ -126,6 +134,41 @@ def test_what_is_not_installed_is_refused_with_its_word(
     assert main(["service", "stop", "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["reason"] == "not_installed"
     assert asked == []
+
+
+def test_a_stop_prints_what_it_has_proved_and_a_start_asks_for_the_unit(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load(os.environ)
+    config.run_folder.mkdir(parents=True)
+    migrate(config.state_path)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+
+    def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        now_ns = WallClock().now_ns()
+        if proves and "start" not in command:
+            receipt = Receipt(
+                id="stop", who="engine", reason="engine stops", latched_ns=now_ns,
+                first_cancel_ns=None, reported_ns=now_ns, proven=True, accounts=(),
+            )  # fmt: skip
+            with writing(config.state_path) as connection, transaction(connection):
+                keep_receipt(connection, ENGINE_ID, STOP_PROOF, receipt)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(service.subprocess, "run", run)
+    proves = True
+    assert main(["service", "install"]) == 0
+    monkeypatch.setenv("PITBOSS_HOME", str(home / "of another desk"))
+    with supervised(supervisor.socket_in(config.run_folder), engine="RUNNING"):
+        assert main(["service", "stop"]) == 0
+        assert "PROVEN: nothing of ours is open" in capsys.readouterr().out
+        proves = False
+        assert main(["service", "stop"]) == 1
+        assert "NOT PROVEN: this stop left no receipt" in capsys.readouterr().out
+    assert main(["service", "stop"]) == 0
+    assert "the engine was not running" in capsys.readouterr().out
+    assert main(["service", "start"]) == 0
+    assert f"systemctl --user start {service.UNIT}\nstarted" in capsys.readouterr().out
 
 
 def test_a_machine_without_systemd_is_told_and_nothing_is_written(
