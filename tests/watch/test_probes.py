@@ -19,11 +19,12 @@ from engine.watch.desk import SECOND_NS, Desk, DeskPlace, Heartbeat, Trouble
 from engine.watch.probes import engine as engine_probe
 from engine.watch.probes import probes
 from engine.watch.probes.dashboard import DashboardProbe
-from engine.watch.probes.engine import ENDS_FOR_GOOD, EngineProbe
+from engine.watch.probes.engine import EngineProbe
 from engine.watch.probes.machine import MachineProbe
 from engine.watch.probes.programs import ProgramsProbe
 from engine.watch.probes.state import StateProbe
 from engine.watch.rules import AlertsRead
+from engine.watch.starts import ENDS_FOR_GOOD
 from storage.database import transaction, writing
 from storage.live import EngineHeartbeat, put_engine
 from storage.phases import EnginePhase, put_phase
@@ -317,6 +318,27 @@ def test_a_program_that_is_down_for_twenty_seconds_is_told(tmp_path: Path, name:
     assert "exit code 4" in trouble.text
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_program_in_a_crash_loop_is_told_though_it_is_never_away_for_long(
+    tmp_path: Path, asked: bool
+) -> None:
+    probe, desk, found = ProgramsProbe(), seen(tmp_path), list[Trouble]()
+    for number in range(4):
+        assert found == []
+        now_ns = NOON_NS + 60 * number * SECOND_NS
+        desk.programs = {"worker": program(start_s=1_000 + 60 * number)}
+        found = list(probe.look(desk, now_ns))
+        if asked:
+            desk.programs = {"worker": program("STOPPED", pid=0, start_s=1_000 + 60 * number)}
+            assert list(probe.look(desk, now_ns + SECOND_NS)) == []
+    assert (
+        [one.text for one in found] == []
+        if asked
+        else ["the worker ended by itself and was started again 3 times within 10 minutes"]
+    )
+    assert kinds(found) == ([] if asked else ["worker_down"])
+
+
 def test_a_supervisor_that_ended_is_told_at_once(tmp_path: Path) -> None:
     assert kinds(told(ProgramsProbe(), seen(tmp_path, orphaned=True), 0)) == ["desk_gone"]
 
@@ -345,6 +367,10 @@ def test_a_dashboard_is_asked_for_its_health(tmp_path: Path, receiver: Receiver)
     assert "refused" in trouble.text
     desk.began_ns = NOON_NS
     assert told(DashboardProbe(), desk, 0) == [], "one that starts is given a minute"
+    desk.began_ns = 0
+    for age_s, silent in ((30, []), (61, ["dashboard_silent"])):
+        desk.programs = {"dashboard": program(start_s=NOON_NS // SECOND_NS - age_s)}
+        assert kinds(told(DashboardProbe(), desk, 0)) == silent, "also one that is started again"
 
 
 # -- The machine -----------------------------------------------------------------------------------

@@ -5,11 +5,11 @@ from __future__ import annotations
 import http.client
 from collections.abc import Iterator
 
-from engine.watch.desk import Desk, Trouble
+from engine.watch.desk import SECOND_NS, Desk, Trouble
 
 ANSWER_S = 10.0
-FIRST_LOOK_NS = 60 * 1_000_000_000
-"""So much after the start a dashboard is up."""
+FIRST_LOOK_NS = 60 * SECOND_NS
+"""So much after its start, or that of the watch, a dashboard is up."""
 
 HTTP_OK = 200
 
@@ -23,7 +23,8 @@ class DashboardProbe:
         """Give why the dashboard does not answer."""
         program = desk.program("dashboard")
         down = program is not None and program.state not in ("RUNNING", "STARTING")
-        if desk.place.port is None or down or now_ns - desk.began_ns < FIRST_LOOK_NS:
+        began_ns = max(desk.began_ns, program.start_s * SECOND_NS if program else 0)
+        if desk.place.port is None or down or now_ns - began_ns < FIRST_LOOK_NS:
             return
         why = asked(desk.place.port) and asked(desk.place.port)
         if why:

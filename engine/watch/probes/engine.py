@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from engine.watch.desk import SECOND_NS, Desk, Trouble, process_words, program_name
+from engine.watch.starts import RESTARTS, WITHIN_NS, Starts, again
 from storage.phases import STOPPED, EnginePhase
 from storage.supervisor import ProgramStatus
 
@@ -16,18 +16,10 @@ STALE_NS = 45 * SECOND_NS
 DEAD_NS = 10 * SECOND_NS
 """How long the engine may be away: supervisor starts it again within seconds."""
 
-RESTARTS, RESTARTS_NS = 3, 600 * SECOND_NS
 BOOT_NS = 120 * SECOND_NS
 """How long a start of the desk after a reboot may take."""
 
 UP = ("RUNNING", "STARTING", "STOPPING")
-LEFT_ALONE = ("STOPPED", "STOPPING", "FATAL")
-"""States after which supervisor starts the engine only where it is asked to."""
-
-ENDS_FOR_GOOD = (0, 2, 6)
-"""Exit codes after which it does the same; `exitcodes` in supervisord.conf."""
-
-STARTS = "engine starts"
 ENGINE = "engine"
 
 
@@ -38,10 +30,7 @@ class EngineProbe:
 
     def __init__(self) -> None:
         self._away_ns = 0
-        self._was: tuple[int, int] | None = None
-        """The start that was seen last."""
-        self._asked = False
-        """True = the engine's next start is one that was asked for."""
+        self._starts = Starts(ENGINE)
         self._stopped_ns: int | None = None
         """The stop that was read last, ns UTC; 0 = there was none yet, None = not read yet."""
 
@@ -107,48 +96,26 @@ class EngineProbe:
         those the watch saw, remembered over a restart of ours, or those the engine wrote down: they
         happened also where no look fell between two, and are none where the state is unreadable.
         """
-        starts = [at for at in json.loads(desk.meta.get(STARTS, "[]")) if at > now_ns - RESTARTS_NS]
-        self._look_for_stop(desk, program)
-        now = None
-        if program is not None and program.start_s:
-            now = (0, program.start_s)  # without its process: that may have ended already
-        elif program is None and desk.heartbeat is not None:
-            now = (desk.heartbeat.pid, desk.heartbeat.started_ns // SECOND_NS)
-        if now is not None and now != self._was:
-            if self._was is not None and not self._asked:
-                starts.append(now_ns)
-            self._was = now
-            # A start that supervisor has given up already is followed by none of its own.
-            self._asked = program is not None and _left_alone(program)
-        desk.meta[STARTS] = json.dumps(starts)
-        written = sum(now_ns - RESTARTS_NS < at_ns for at_ns in desk.restarts_ns)
-        count = max(len(starts), written)
+        self._look_for_stop(desk)
+        instead = None
+        if program is None and desk.heartbeat is not None:
+            instead = (desk.heartbeat.pid, desk.heartbeat.started_ns // SECOND_NS)
+        seen = self._starts.look(program, desk.meta, now_ns, instead=instead)
+        written = sum(now_ns - WITHIN_NS < at_ns for at_ns in desk.restarts_ns)
+        count = max(seen, written)
         if count >= RESTARTS:
-            text = (
-                f"the engine ended by itself and was started again {count} times within 10 minutes"
-            )
+            text = again("the engine", count)
             if why := _last_error(desk.place.home):
                 text += f"; {why}"
             numbers = {"starts in 10 min": str(count)}
             yield Trouble(kind="engine_restarting", text=text, numbers=numbers)
 
-    def _look_for_stop(self, desk: Desk, program: ProgramStatus | None) -> None:
-        """Note an end after which the next start is asked for: as supervisor or the engine says.
-
-        The engine writes down each stop that it was asked for, also where no look falls into it.
-        """
-        if program is not None and _left_alone(program):
-            self._asked = True
+    def _look_for_stop(self, desk: Desk) -> None:
+        """Note a stop that the engine wrote down, also where no look fell into it."""
         if desk.stopped_ns is not None:
             if self._stopped_ns is not None and desk.stopped_ns != self._stopped_ns:
-                self._asked = True
+                self._starts.ask()
             self._stopped_ns = desk.stopped_ns
-
-
-def _left_alone(program: ProgramStatus) -> bool:
-    """Say whether supervisor waits to be asked before it starts a program again."""
-    exited = program.state == "EXITED" and program.exit_code in ENDS_FOR_GOOD
-    return exited or program.state in LEFT_ALONE
 
 
 def _stop_said(last: EnginePhase | None) -> str:

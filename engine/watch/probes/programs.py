@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.watch.desk import SECOND_NS, Desk, Trouble
+from engine.watch.starts import RESTARTS, Starts, again
 
 DOWN_NS = 20 * SECOND_NS
 """How long a program may be away: supervisor starts it again within seconds."""
 
-WATCHED = ("worker", "dashboard", "demo")
+WATCHED = {
+    "worker": "the worker",
+    "dashboard": "the dashboard",
+    "demo": "the demo exchange",
+}
+"""Program → what a person calls it."""
+
 UP = ("RUNNING", "STARTING", "STOPPING")
 
 
 class ProgramsProbe:
     """Looks at every program but the engine."""
 
-    every_s = 2.0
+    every_s = 1.0
 
     def __init__(self) -> None:
         self._since_ns: dict[str, int] = {}
+        self._starts = {name: Starts(name) for name in WATCHED}
 
     def look(self, desk: Desk, now_ns: int) -> Iterator[Trouble]:
         """Give the programs that are down."""
@@ -28,16 +36,19 @@ class ProgramsProbe:
                 kind="desk_gone",
                 text="the supervisor that started the programs has ended without stopping them",
             )
-        for name in WATCHED:
+        for name, called in WATCHED.items():
             program = desk.program(name)
+            count = self._starts[name].look(program, desk.meta, now_ns)
             if program is None or program.state in UP:
                 self._since_ns.pop(name, None)
+                if count >= RESTARTS:
+                    yield Trouble(kind=f"{name}_down", text=again(called, count))
                 continue
             since_ns = self._since_ns.setdefault(name, now_ns)
             if now_ns - since_ns < DOWN_NS:
                 continue
             by_hand = program.state == "STOPPED" and "Not started" not in program.words
-            said = f"supervisor says {program.state}: {program.words}"
+            said = f"{called} does not run; supervisor says {program.state}: {program.words}"
             if program.exit_code:
                 said += f", exit code {program.exit_code}"
             if by_hand:
