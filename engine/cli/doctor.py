@@ -30,6 +30,7 @@ from engine.log import iso
 from engine.watch.dispatch import PingSeen
 from engine.watch.program import Beat
 from storage.channels import read_channels
+from storage.commands import many
 from storage.database import primary_code, reading, sentence
 from storage.files import said_bytes
 from storage.projection import check_new
@@ -269,13 +270,14 @@ def reach(folder: Path, now_ns: int) -> Finding:
         return Finding(name, Grade.WARN, "no watch runs: nothing is sent", "start the desk")
     if not seen.channel:
         fix = "add a channel of the kind dead_mans_switch: it tells of a machine that is gone"
-        said = f"{len(channels.entries)} channels, and no dead man's switch"
+        said = f"{many(len(channels.entries), 'channel')}, and no dead man's switch"
         return Finding(name, Grade.WARN, said, fix)
     if seen.error or now_ns - seen.sent_ns > PING_SILENT_NS:
         said = f"the dead man's switch was not reached: {seen.error or 'no call yet'}"
         return Finding(name, Grade.WARN, said, "look at the network, then at its address")
     called_s = (now_ns - seen.sent_ns) // 10**9
-    said = f"{len(channels.entries)} channels; the dead man's switch was called {called_s} s ago"
+    had = many(len(channels.entries), "channel")
+    said = f"{had}; the dead man's switch was called {called_s} s ago"
     return Finding(name, Grade.OK, said)
 
 

@@ -22,7 +22,7 @@ ENDS_FOR_GOOD = (0, 2, 6)
 """Exit codes after which it does the same; `exitcodes` in supervisord.conf."""
 
 
-class Starts:
+class ProgramStarts:
     """The starts of one program that a watch has seen, remembered over a restart of the watch."""
 
     def __init__(self, name: str) -> None:

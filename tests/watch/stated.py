@@ -75,6 +75,16 @@ def fill(stated: Stated, number: int, value: int) -> None:
     )  # fmt: skip
 
 
+def order(stated: Stated, number: int, state: str = "filled") -> None:
+    """Put an order of the bot `b1` that was placed now."""
+    stated.put(
+        "orders", account="demo", id=number, mode="demo", bot="b1", instrument=MARKET, leg="YES",
+        side="BUY", price=5_000, size=10**6, type="IOC", post_only=0, state=state, filled=10**6,
+        voided=0, fee_micro=0, reason="", decision=0, seq=number, created_ns=stated.desk.now_ns,
+        updated_ns=stated.desk.now_ns,
+    )  # fmt: skip
+
+
 def limit(stated: Stated, name: str, used: int, subject: str = "") -> None:
     stated.put(
         "limit_use", account="demo", name=name, subject=subject, used=used,

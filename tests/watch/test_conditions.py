@@ -25,6 +25,7 @@ from tests.watch.stated import (
     holding,
     idle_bot,
     limit,
+    order,
 )
 
 
@@ -128,9 +129,9 @@ def test_a_bot_in_each_market_of_a_series_is_one_message(stated: Stated) -> None
     ((kind, text),) = stated.told()
     assert kind == "market_closing"
     assert text == "of the series btc-5m nothing is held at this moment"
-    ended = "SELECT ended_ns IS NOT NULL FROM notices"
+    ended = "SELECT ended_ns IS NOT NULL FROM notices WHERE kind = 'market_closing'"
     assert stated.desk.rows(ended) == [(0,)]
-    stated.turn(59 * MINUTE, every=60)
+    stated.turn(58 * MINUTE, every=60)
     assert stated.desk.rows(ended) == [(0,)]
     stated.turn(2 * MINUTE, every=60)
     assert stated.desk.rows(ended) == [(1,)]
@@ -180,6 +181,18 @@ def test_a_bot_without_an_order_for_half_an_hour_is_told_with_its_reasons(stated
     ((kind, text),) = stated.told()
     assert kind == "bot_idle"
     assert "daily loss (1), below min (1)" in text
+
+
+def test_a_bot_whose_orders_live_shorter_than_a_look_is_not_idle(stated: Stated) -> None:
+    idle_bot(stated)
+    for number in range(3):
+        stated.turn(20 * MINUTE, every=60)
+        order(stated, number)
+        assert stated.told() == []
+    stated.turn(29 * MINUTE, every=60)
+    assert stated.told() == []
+    stated.turn(2 * MINUTE, every=30)
+    assert stated.kinds() == ["bot_idle"]
 
 
 def test_a_failed_job_is_told_once(stated: Stated) -> None:

@@ -41,7 +41,16 @@ class Bots:
             if row["state"].lower() == RUNNING and row["name"] not in working
         }
         for_ns = seen.alerts.thresholds.bot_idle_min * MINUTE_NS
-        for name in sorted(self._since.longer(idle, for_ns, seen.now_ns)):
+        # An order that takes lives for less than the time between two looks.
+        placed = {
+            row["bot"]
+            for row in seen.rows(
+                "SELECT DISTINCT bot FROM orders WHERE engine_id = ? AND mode IN "
+                "('demo', 'paper', 'live') AND created_ns >= ?",
+                seen.now_ns - for_ns,
+            )
+        }
+        for name in sorted(self._since.longer(idle, for_ns, seen.now_ns) - placed):
             row = idle[name]
             minutes = seen.alerts.thresholds.bot_idle_min
             yield Trouble(

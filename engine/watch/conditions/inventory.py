@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 
+from engine.domain.plain import PlainView
 from engine.watch.conditions import Since, StateSeen, amount
 from engine.watch.desk import Trouble
-
-Row = Mapping[str, Any]
 
 REDEEM_FOR_NS = 600 * 1_000_000_000
 """How long a winner may wait: what is redeemed automatically takes minutes."""
@@ -76,12 +74,12 @@ def _between(seen: StateSeen, held: set[str], for_ns: int) -> Iterator[Trouble]:
         yield Trouble(kind="market_closing", subject=place, text=text, account=account)
 
 
-def _place(key: str, row: Row) -> str:
+def _place(key: str, row: PlainView) -> str:
     """Return what a closing is about: a market of an account, or a series of it."""
     return f"{row['account']}/{row['series']}" if row["series"] else key
 
 
-def _trouble(kind: str, key: str, row: Row, said: str) -> Trouble:
+def _trouble(kind: str, key: str, row: PlainView, said: str) -> Trouble:
     held = " and ".join(
         f"{int(str(row[leg])) / 10 ** int(str(row['size_decimals'] or 0)):,.2f} {leg.upper()}"
         for leg in ("yes", "no")

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 
 from engine.domain.money import cents_text
+from engine.domain.plain import PlainDict
 from engine.domain.products import quoted_in_cents
 from engine.watch.conditions import Since, StateSeen, event
 from engine.watch.desk import Trouble
 from engine.watch.rules import MINUTE_NS, PriceRule
 from storage.watch import PRICE_ALERT
 
-Words = Callable[[float], str]
+SaysPrice = Callable[[float], str]
 """Says a price in the unit of its market."""
 
 UNSEEN_FOR_NS = 600 * 1_000_000_000
@@ -32,7 +33,7 @@ class Kept(msgspec.Struct, kw_only=True):
 
     rule: str = ""
     """The digest of the rule: an edited alert begins anew."""
-    asked: dict[str, Any] = {}
+    asked: PlainDict = {}
     """The alert itself: pages compare it with what is set now."""
     fired: int = 0
     fired_ns: int = 0
@@ -60,7 +61,7 @@ class Prices:
             if found is None:
                 unseen[name] = rule
             else:
-                yield from _looked(seen, name, rule, kept, *found)
+                yield from _looked(name, rule, kept, found, now_ns=seen.now_ns)
             seen.meta[PRICE_ALERT + name] = msgspec.json.encode(kept).decode()
         for name in sorted(self._since.longer(unseen, UNSEEN_FOR_NS, seen.now_ns)):
             rule = unseen[name]
@@ -73,15 +74,16 @@ class Prices:
 
 
 def _looked(
-    seen: StateSeen, name: str, rule: PriceRule, kept: Kept, price: float, words: Words
+    name: str, rule: PriceRule, kept: Kept, found: tuple[float, SaysPrice], *, now_ns: int
 ) -> Iterator[Trouble]:
     """Give the alert where it comes true now, and remember that in `kept`."""
-    said = reached(rule, price, kept, seen.now_ns, words)
+    price, words = found
+    said = reached(rule, price, kept, now_ns, words)
     fires = bool(said) and not kept.beyond and (rule.repeats or not kept.fired)
     kept.beyond = bool(said)
     if fires:
         kept.fired += 1
-        kept.fired_ns = seen.now_ns
+        kept.fired_ns = now_ns
         kept.samples = []
         yield _trouble(name, rule, kept, f"{said}: it is at {words(price)}", words(price))
 
@@ -95,7 +97,7 @@ def in_cents(value: float) -> str:
     return cents_text(Decimal(plainly(value)))
 
 
-def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int, words: Words) -> str:
+def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int, words: SaysPrice) -> str:
     """Return what has come true, prices by `words`; empty = nothing."""
     if rule.above is not None:
         return f"the price is at or above {words(rule.above)}" if price >= rule.above else ""
@@ -113,7 +115,7 @@ def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int, words: Words
     return ""
 
 
-def price_of(seen: StateSeen, rule: PriceRule) -> tuple[float, Words] | None:
+def price_of(seen: StateSeen, rule: PriceRule) -> tuple[float, SaysPrice] | None:
     """Return the middle of the market's book, in its own units, and what says such a price.
 
     None = it has no two sides.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.watch.desk import SECOND_NS, Desk, Trouble, process_words, program_name
-from engine.watch.starts import RESTARTS, WITHIN_NS, Starts, again
+from engine.watch.starts import RESTARTS, WITHIN_NS, ProgramStarts, again
 from storage.phases import STOPPED, EnginePhase
 from storage.supervisor import ProgramStatus
 
@@ -30,7 +30,7 @@ class EngineProbe:
 
     def __init__(self) -> None:
         self._away_ns = 0
-        self._starts = Starts(ENGINE)
+        self._starts = ProgramStarts(ENGINE)
         self._stopped_ns: int | None = None
         """The stop that was read last, ns UTC; 0 = there was none yet, None = not read yet."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.watch.desk import SECOND_NS, Desk, Trouble
-from engine.watch.starts import RESTARTS, Starts, again
+from engine.watch.starts import RESTARTS, ProgramStarts, again
 
 DOWN_NS = 20 * SECOND_NS
 """How long a program may be away: supervisor starts it again within seconds."""
@@ -27,7 +27,7 @@ class ProgramsProbe:
 
     def __init__(self) -> None:
         self._since_ns: dict[str, int] = {}
-        self._starts = {name: Starts(name) for name in WATCHED}
+        self._starts = {name: ProgramStarts(name) for name in WATCHED}
 
     def look(self, desk: Desk, now_ns: int) -> Iterator[Trouble]:
         """Give the programs that are down."""
