@@ -23,6 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from tests.kit.permissions import OBEYS, obey
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENGINE, FAKE = "engine", "tests.fakes.polymarket"
 COMMANDS = ("run", "demo", "kill", "command")
@@ -118,6 +120,12 @@ def start(
     return Forked(server, server.asked(request, [log.fileno()]), command)
 
 
+def _keep_permissions() -> None:
+    """Obey the permissions of files to the end, where that is asked for."""
+    if os.environ.pop(OBEYS, ""):
+        obey()
+
+
 def _serve(ours: socket.socket) -> Callable[[], int | None]:
     """Fork until nobody is left who asks; return what is to be run, in each fork and at the end."""
     while True:
@@ -144,6 +152,7 @@ def _become(request: Mapping[str, Any], log: int) -> Callable[[], int | None]:
     os.close(log)
     os.environ.clear()
     os.environ.update(request["environment"])
+    _keep_permissions()
     module, words = request["module"], request["words"]
     sys.argv[1:] = words
     main: Callable[[], int | None] = importlib.import_module(f"{module}.__main__").main

@@ -15,6 +15,7 @@ import pytest
 
 from engine.__main__ import BAD_ARGUMENTS
 from tests import forked
+from tests.kit.permissions import OBEYS
 from tests.live.programs import REPOSITORY, Programs, answers
 from tests.ports import free_port
 
@@ -51,6 +52,14 @@ def test_each_has_the_environment_of_its_own(programs: Programs) -> None:
     (programs.home / "run.log").unlink()
     assert programs.start("run", "--feed", "nothing").wait(60) == BAD_ARGUMENTS
     assert "PITBOSS_LOG_LEVEL" not in (programs.home / "run.log").read_text()
+
+
+def test_one_that_is_to_obey_permissions_lacks_root_s_right(programs: Programs) -> None:
+    started = programs.start("demo", "--port", str(programs.port), **{OBEYS: "1"})
+    programs.until(lambda: answers(programs.port), "it listens")
+    status = Path(f"/proc/{started.pid}/status").read_text()
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff"))
+    assert int(effective.split()[1], 16) & 0b110 == 0
 
 
 def test_it_writes_for_its_owner_alone(programs: Programs) -> None:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import ctypes
 import errno
 import gc
 import os
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from itertools import count
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryFile
 from typing import Any, NoReturn
 
 import pytest
@@ -43,9 +42,10 @@ from storage.commands import STOP_PROOF, Receipt, latest_receipt, leave
 from storage.database import connect_writer, reading
 from storage.journal import last_seq
 from storage.users import ENGINE_ID
+from tests import forked
+from tests.kit.permissions import OBEYS, anybody
 from tests.live.desk import found_at_start
 from tests.live.homes import Exchange, Template, a_home, exchange
-from tests.live.programs import REPOSITORY
 from tests.ports import free_port
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -176,31 +176,6 @@ def open_orders(config: Config) -> list[str]:
     return [account for (account,) in found]
 
 
-class _Capabilities(ctypes.Structure):
-    """Effective, permitted and inheritable, 32 at a time."""
-
-    _fields_ = [("sets", ctypes.c_uint32 * 6)]
-
-
-@contextmanager
-def anybody() -> Iterator[None]:
-    """Take the right to write what nobody may from this thread and those it starts."""
-    if sys.platform != "linux":
-        yield
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    was, now = _Capabilities(), _Capabilities()
-    assert libc.capget(header, ctypes.byref(was)) == 0
-    now.sets[:] = was.sets[:]
-    now.sets[0] &= ~0b110  # DAC_OVERRIDE, DAC_READ_SEARCH
-    assert libc.capset(header, ctypes.byref(now)) == 0
-    try:
-        yield
-    finally:
-        assert libc.capset(header, ctypes.byref(was)) == 0
-
-
 @pytest.fixture
 def as_anybody() -> Iterator[None]:
     with anybody():
@@ -272,34 +247,21 @@ def test_kill_over_a_damaged_home(
 # -- a home that nobody may write ------------------------------------------------------------------
 
 
-OBEYS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
-"""Before a command: root then needs the permissions that anybody needs."""
-
-
+@pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize("mode", [0o555, 0o000], ids=["read-only", "unreadable"])
-def test_kill_over_a_home_that_cannot_be_written(home: Config, venue: Exchange, mode: int) -> None:
-    """As a program of its own, without the right to do everything."""
+def test_kill_over_a_home_that_cannot_be_written(
+    home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str], mode: int
+) -> None:
     accounts = open_orders(home)
-    root = os.getuid() == 0
-    if root and shutil.which("setpriv") is None:
-        pytest.skip("root may do everything, and there is no setpriv here")
     for folder in (home.run_folder, home.home):
         folder.chmod(mode)
     try:
-        done = subprocess.run(
-            [*(OBEYS if root else ()), sys.executable, "-m", "engine", "kill", "--demo", venue.url],
-            cwd=REPOSITORY,
-            env={**os.environ, "PITBOSS_HOME": str(home.home)},
-            timeout=120,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        code = kill(home, venue)
     finally:
         for folder in (home.home, home.run_folder):
             folder.chmod(0o755)
-    said = done.stdout + done.stderr
-    assert done.returncode == 4, said
+    said = capsys.readouterr().out
+    assert code == 4, said
     assert "the KILL latch could NOT be set" in said
     # Files that stand there can be written: only what would be made anew (decisions) is refused.
     assert ("PROVEN" if mode else "NOT PROVEN") in said
@@ -615,20 +577,12 @@ def signalled(_: Config) -> bool:
 
 def from_the_command_line(config: Config, venue: Exchange) -> tuple[int, str]:
     """As a program of its own beside the engine: its exit code, and what it said."""
-    done = subprocess.run(
-        [
-            *(OBEYS if os.getuid() == 0 and shutil.which("setpriv") else ()),
-            *(sys.executable, "-m", "engine", "kill", "--demo", venue.url, "--wait", "4"),
-        ],
-        cwd=REPOSITORY,
-        env={**os.environ, "PITBOSS_HOME": str(config.home)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=120,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    words = ["kill", "--demo", venue.url, "--wait", "4"]
+    environment = {**os.environ, "PITBOSS_HOME": str(config.home), OBEYS: "1"}
+    with TemporaryFile() as log:
+        code = forked.start("engine", words, environment, log).wait(120)
+        log.seek(0)
+        return code, log.read().decode()
 
 
 OFTEN = {
