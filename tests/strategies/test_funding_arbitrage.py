@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import exp
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,7 +15,7 @@ from engine.domain.intents import Basket
 from engine.domain.perpetual_events import MarkPriced
 from engine.errors import BadInput
 from engine.strategies.door import Context, Evaluation, Readings
-from engine.strategies.funding_arbitrage import S
+from engine.strategies.hedged import S
 from engine.strategies.registry import build
 
 SPOT, PERPETUAL = InstrumentId("x:BTC/USD"), InstrumentId("x:BTC/USD:USD")
@@ -36,9 +36,12 @@ def instrument(name: InstrumentId, decimals: int = 8) -> Instrument:
 class Desk:
     """One bot of the two legs. A basket is filled when `fill` is told to."""
 
+    name = "funding_arbitrage"
+    usual: ClassVar[dict[str, Any]] = {"warm_s": 10.0}
+
     def __init__(self, decimals: int = 8, **parameters: Any) -> None:
-        self.parameters = {"warm_s": 10.0, **parameters}
-        self.strategy = build("funding_arbitrage", self.parameters, BotId("b"))
+        self.parameters = {**self.usual, **parameters}
+        self.strategy = build(self.name, self.parameters, BotId("b"))
         self.cache = MarketCache()
         self.now_ns = T0
         self.held = {SPOT: 0, PERPETUAL: 0}
