@@ -20,6 +20,7 @@ from storage import supervisor
 from storage.commands import STOP_PROOF, Receipt, latest_receipt
 from storage.database import filled, note, reading, transaction, writing
 from storage.files import write_whole
+from storage.phases import INIT, LOADING, STOPPED, phases
 from storage.projection import bring_up_to_date
 from storage.supervisor import FAILURES, ProgramStatus, SupervisorFault
 from storage.users import ENGINE_ID
@@ -28,6 +29,7 @@ PROGRAM = "engine"
 READERS = ("worker", "watch", "dashboard")
 """Programs that have the state file open and know the schema of the version they began with."""
 SECOND_NS = 1_000_000_000
+PHASES_READ = 50
 WAIT_S = 90.0
 """What a stop or a start may take: supervisor kills an engine that stops for longer than 60 s."""
 
@@ -40,6 +42,9 @@ class StopResult(msgspec.Struct, frozen=True, kw_only=True):
     took_s: float = 0.0
     receipt: Receipt | None = None
     """None = this stop left none: nothing is proven."""
+    before: bool = False
+    """True = the engine was stopped before it had opened an account, and the receipt is that of
+    the stop before: no engine of this home has placed anything since."""
 
     @property
     def proven(self) -> bool:
@@ -52,6 +57,11 @@ class StopResult(msgspec.Struct, frozen=True, kw_only=True):
             return (
                 f"stopped after {self.took_s:.1f} s, NOT PROVEN: this stop left no receipt; "
                 "`engine kill` proves that nothing is open"
+            )
+        if self.before:
+            return (
+                f"stopped after {self.took_s:.1f} s, before it had opened an account. Of the stop "
+                f"before it: {self.receipt.sentence()}"
             )
         return f"{self.receipt.sentence()}, {self.took_s:.1f} s; stopped"
 
@@ -126,7 +136,24 @@ class EngineSwitch(msgspec.Struct, frozen=True, kw_only=True):
             text = f"the engine is not stopped: {fault.faultString}"
             raise BadRequest(text, "not_stopped") from None
         took_s = (clock() - began_ns) / SECOND_NS
-        return StopResult(ran=True, took_s=took_s, receipt=self.receipt(began_ns))
+        found = self.receipt(began_ns)
+        before = None if found else self._receipt_before()
+        return StopResult(
+            ran=True, took_s=took_s, receipt=found or before, before=before is not None
+        )
+
+    def _receipt_before(self) -> Receipt | None:
+        """Return the receipt of the last stop where no engine has opened an account since.
+
+        One that is stopped while it is imported or loaded leaves no receipt: it took no signal yet.
+        """
+        with reading(self.state_path) as connection:
+            kept = phases(connection, ENGINE_ID, most=PHASES_READ)
+            last = next((one for one in kept if one.phase not in (INIT, LOADING)), None)
+            if last is None or last.phase != STOPPED:
+                return None
+            found = latest_receipt(connection, ENGINE_ID, STOP_PROOF)
+        return found if found is not None and found.reported_ns <= last.at_ns else None
 
     def noted(self, what: str, said: str, *, owner: str, who: str, now_ns: int) -> str:
         """Keep in the audit of `owner` what the switch did; return it as it is to be said.

@@ -15,6 +15,7 @@ from engine.cli.start_watch import ended
 from engine.clock import WallClock
 from storage.commands import STOP_PROOF, Receipt, keep_receipt
 from storage.database import reading, transaction, writing
+from storage.phases import EnginePhase, put_phase
 from storage.schema import check_schema, migrate
 from storage.supervisor import socket_in
 from storage.users import ENGINE_ID
@@ -81,6 +82,26 @@ def test_a_stop_without_a_proof_is_never_called_one(
     code, answer = said(capsys, "stop")
     assert (code, answer["proven"]) == (1, False)
     assert "NOT PROVEN" in answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("since", "proven"),
+    [((), True), (("INIT", "LOADING"), True), (("INIT", "LOADING", "RECONCILING"), False)],
+)
+def test_a_stop_before_any_account_was_opened_stands_by_the_proof_before_it(
+    desk: SwitchedDesk, capsys: pytest.CaptureFixture[str], since: tuple[str, ...], proven: bool
+) -> None:
+    assert said(capsys, "stop")[0] == 0
+    with writing(desk.home / "pitboss.db") as connection, transaction(connection):
+        for phase in ("STOPPED", *since):
+            entered = EnginePhase(at_ns=WallClock().now_ns(), phase=phase, reason="", pid=7)
+            put_phase(connection, ENGINE_ID, entered)
+    desk.supervisor.programs["engine"], desk.proven = "RUNNING", None
+    code, answer = said(capsys, "stop")
+    assert (code, answer["proven"]) == (int(not proven), proven)
+    before = "before it had opened an account. Of the stop before it: PROVEN: nothing of ours"
+    assert (before in answer["text"]) is proven
+    assert ("left no receipt" in answer["text"]) is not proven
 
 
 def test_a_restart_stops_with_its_proof_and_starts_paused_where_asked(
