@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from engine.domain.jobs.playback import PlaybackJob
 from engine.errors import BadInput, StorageError, os_sentence
 from engine.jobs.run import JobContext, job
-from engine.lab.playback import options_of, read_playback
+from engine.lab.playback import read_playback
 from engine.lab.recordings.door import Recording
-from engine.lab.replay.setup import ENGINE
+from engine.lab.replay.setup import ENGINE, ReplayOptions
 from storage.database import reading
 from storage.runs import RunKind
 from storage.views import Row, run_equity, run_markets
@@ -34,7 +34,7 @@ def playback(job: PlaybackJob, context: JobContext) -> Mapping[str, object]:
         stats = recording.stats
         context.progress(stats.bytes_read, stats.bytes_total, "bytes", f"{stats.events:,} events")
 
-    made = read_playback(options_of(row), context.config, traded, span_ns, progress)
+    made = read_playback(ReplayOptions.of_run(row), context.config, traded, span_ns, progress)
     try:
         made.save(folder)
     except OSError as error:

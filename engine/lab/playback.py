@@ -6,10 +6,9 @@ and those become candles. Bars of a file are candles already.
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Callable, Collection
-from pathlib import Path
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -20,13 +19,11 @@ from engine.domain.instruments import InstrumentId
 from engine.errors import BadInput
 from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.door import Recording, RecordingUntil
-from engine.lab.recordings.made_bars import NO_COSTS, BarMarket
 from engine.lab.replay.setup import ReplayOptions, opened
 from engine.runtime.tick_maker import TickMaker, TickMarket
 from storage.playback import Playback, whole
 from storage.tick_log import COLUMNS
 from storage.ticks import NO_CANDLES, Candle, aggregate, tick_table
-from storage.views import Row
 
 S = 1_000_000_000
 DAY_NS = 86_400 * S
@@ -36,35 +33,6 @@ LONGEST_NS = 300 * S
 TICKS_MAX = 200_000
 """Ticks that are folded at once: some 8 MB."""
 PROGRESS_EVENTS = 5_000
-
-
-def options_of(run: Row) -> ReplayOptions:
-    """Return what a stored run was asked for. `run` is its row.
-
-    Raises BadInput for parameters that no version of ours wrote.
-    """
-    try:
-        stated = json.loads(run["parameters"] or "{}")
-        return ReplayOptions(
-            path=Path(run["recording"]),
-            strategy=run["strategy"],
-            parameters=stated["parameters"],
-            limits=stated["limits"],
-            cash_micro=stated["cash_micro"],
-            model=stated["model"],
-            latency_ms=stated["latency_ms"],
-            decisions=False,
-            journal_full=False,
-            trade_size_cap=stated.get("trade_size_cap"),
-            start_ns=stated.get("start_ns"),
-            until_ns=stated.get("until_ns"),
-            bar_market=BarMarket(**stated["bar_market"]) if "bar_market" in stated else NO_COSTS,
-            instrument=stated.get("instrument", ""),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(
-            f"backtest {run['id']} does not say what it played ({error!r}): start it again"
-        ) from None
 
 
 class PlaybackMaker:
@@ -137,7 +105,8 @@ def read_playback(
 
     Raises BadInput where the recording is gone, torn, or tells nothing of these markets.
     """
-    recording = opened(options, config)
+    # Neither outcomes nor rates move a candle, and their files need not be there any more.
+    recording = opened(replace(options, outcomes=None, funding=None), config)
     inner = recording.recording if isinstance(recording, RecordingUntil) else recording
     if isinstance(inner, BarRecording):
         made = _of_bars(recording, inner, wanted, progress)

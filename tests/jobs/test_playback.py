@@ -18,7 +18,6 @@ from engine.domain.jobs.playback import PlaybackJob
 from engine.domain.money import MICRO
 from engine.errors import BadInput
 from engine.jobs.run import JobContext, works
-from engine.lab.playback import options_of
 from engine.lab.recordings.open import open_recording
 from engine.lab.replay.setup import ENGINE, ReplayOptions, prepare
 from storage import views
@@ -184,4 +183,4 @@ def test_a_run_that_is_not_there_kept_nothing_or_placed_nothing_is_refused_in_a_
     with pytest.raises(BadInput, match="no such file"):
         work(PlaybackJob(run=number), context)
     with pytest.raises(BadInput, match="does not say what it played"):
-        options_of({"id": 3, "parameters": "{}", "recording": "x", "strategy": "y"})
+        ReplayOptions.of_run({"id": 3, "parameters": "{}", "recording": "x", "strategy": "y"})

@@ -44,6 +44,7 @@ from storage.database import connect_writer
 from storage.journal_writer import JournalWriter
 from storage.runs import Run, RunKind, RunMarket, RunStatus, Sweep, drawdown, save_run
 from storage.schema import check_schema, migrate
+from storage.views import Row
 
 ENGINE = "replay"
 DATASET = "dataset.json"
@@ -107,6 +108,41 @@ class ReplayOptions:
             "outcomes": None if self.outcomes is None else str(self.outcomes),
             "funding": None if self.funding is None else str(self.funding),
         }
+
+    @classmethod
+    def of_run(cls, run: Row) -> Self:
+        """Return what a stored run was asked for, but nothing of it is kept. `run` is its row.
+
+        What `stated` wrote, read back; a key that older versions did not write has its default.
+        Raises BadInput for parameters that no version of ours wrote.
+        """
+        try:
+            stated = json.loads(run["parameters"] or "{}")
+            outcomes, funding = stated.get("outcomes"), stated.get("funding")
+            return cls(
+                path=Path(run["recording"]),
+                strategy=run["strategy"],
+                parameters=stated["parameters"],
+                limits=stated["limits"],
+                cash_micro=stated["cash_micro"],
+                model=stated["model"],
+                latency_ms=stated["latency_ms"],
+                decisions=False,
+                journal_full=False,
+                trade_size_cap=stated.get("trade_size_cap"),
+                start_ns=stated.get("start_ns"),
+                until_ns=stated.get("until_ns"),
+                bar_market=BarMarket(**stated["bar_market"])
+                if "bar_market" in stated
+                else NO_COSTS,
+                instrument=stated.get("instrument", ""),
+                outcomes=None if outcomes is None else Path(outcomes),
+                funding=None if funding is None else Path(funding),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadInput(
+                f"backtest {run['id']} does not say what it played ({error!r}): start it again"
+            ) from None
 
 
 class PreparedReplay:
