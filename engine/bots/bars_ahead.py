@@ -12,14 +12,16 @@ there it is not even asked (`Foreseen`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
-from engine.bots.bot import Agenda, AskedCore, Bot, Cell
+from engine.bots.bot import Agenda, AskedCore, Bot, Cell, inventory_of
 from engine.bots.explain import Explanations
 from engine.bots.foreseen import Foreseen, Foresees
 from engine.bots.later_bars import KnownBars
 from engine.bots.signals import Reader
 from engine.bots.slices import IDLE_NS, Put, Slices
+from engine.caches.views import BookView, InventoryView
 from engine.domain.bots import BotState
 from engine.domain.decisions import Decision
 from engine.domain.effects import Effect
@@ -45,8 +47,16 @@ class Stays(Foresees, Protocol):
         """Forget what `stays` found up to this time: no evaluation of those moments follows."""
         ...
 
-    def standing(self, readings: Readings, instrument: InstrumentId, position: int) -> float | None:
+    def standing(
+        self, readings: Readings, instrument: InstrumentId, position: int | None
+    ) -> float | None:
         """Return the part that stands while it wants nothing else; see `BarRule.standing`."""
+        ...
+
+    def restates(
+        self, inventory: InventoryView, instrument: Instrument, capital_micro: int, close: float
+    ) -> bool | None:
+        """Say whether it states again what it wants; see `BarRule.restates`."""
         ...
 
     def went_on(self, instrument: InstrumentId, bars: int, end_ns: int) -> None:
@@ -108,6 +118,31 @@ class BarsAhead(AskedCore):
     @property
     def _stillness(self) -> Stillness:
         return self.executor.stillness
+
+    def _repeats(self, cell: Cell, view: BookView, now_ns: int) -> bool:
+        """Make the decision behind a fill with which all is as its strategy wants it.
+
+        False = it must be evaluated.
+        """
+        cell.note_fill(filled=False)
+        bot, instrument = cell.bot, view.instrument
+        repeats = getattr(bot.strategy, "repeats", None)
+        if repeats is None or bot.sizer is not None:
+            return False  # what is wanted is sized, and the decision says so
+        position = self.executor.ledger.owned(instrument.id, bot.name).position
+        readings = Reader(self.signals, instrument.id, bot.reads, now_ns)
+        asked = partial(repeats, readings, instrument, position, self._decisions + 1, now_ns)
+        decision = self._made_by(bot, asked, now_ns)
+        if decision is None:
+            return bot.state is not BotState.RUNNING  # one that raised is asked no more
+        self._decisions += 1
+        bot.evaluations += 1
+        self._decide(decision)
+        strategy = bot.strategy
+        cell.repeat(now_ns + strategy.replan_ns_min)
+        if view.trusted:
+            self._agenda.put(cell, now_ns + strategy.timer_ns)
+        return True
 
     def _put_off(self, cell: Cell, decision: Decision, now_ns: int) -> None:
         """Ask a strategy that lacks something it needs no sooner than at the next tick.
@@ -185,8 +220,10 @@ class BarsAhead(AskedCore):
         watched, parts = self.signals.watched_bars(instrument), list[float]()
         if watched is None:
             return None
+        stopped = self._stillness.stopped
         for asked in self._asked:
-            part = asked.rule.standing(asked.reader, instrument, asked.position)
+            held = None if stopped else asked.position
+            part = asked.rule.standing(asked.reader, instrument, held)
             if part is None:
                 return None
             parts.append(part)
@@ -194,6 +231,23 @@ class BarsAhead(AskedCore):
         if ahead is None or not ahead.stands(bars, watched, rules):
             ahead = self._foreseen = Foreseen(bars, at, watched, rules)
         return ahead.alike(at, parts, most) if ahead.turns else None
+
+    def bars_restated(self, close: int) -> bool | None:
+        """Say whether a rule states what it wants at each bar that is alike, for a stopped account.
+
+        `close` = the highest of theirs. None = it may not at some, or no plan has its intent yet.
+        """
+        states = False
+        for asked in self._asked:
+            bot, terms = asked.bot, asked.instrument
+            held = inventory_of(self.executor, terms, bot.name)
+            again = asked.rule.restates(held, terms, bot.capital_micro, close)
+            if bot.sizer is not None or again is None:
+                return None
+            if again and self.executor.intent(terms.id, bot.name) is None:
+                return None
+            states |= again
+        return states
 
     def bars_passed(self, at: int, count: int, end_ns: int, turn: BarClosed | None = None) -> None:
         """Take so many bars from a place on, as `bars_alike` found them; the last ends then.

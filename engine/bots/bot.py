@@ -6,6 +6,7 @@ How much of its capital the strategy is given, and what Kelly leaves of a target
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 
 import msgspec
 
@@ -13,7 +14,7 @@ from engine.bots.signals import LearnedSignals, Reader, Signals
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView, InstrumentViews, InventoryView
 from engine.domain.bots import BotState
-from engine.domain.decisions import Rest
+from engine.domain.decisions import Decision, Rest
 from engine.domain.effects import Effect, RaiseAlert, caution
 from engine.domain.events import BookChanged, BookMarked, Event
 from engine.domain.inputs import (
@@ -55,6 +56,7 @@ class Cell:
     __slots__ = (
         "bot",
         "due_ns",
+        "filled",
         "free_ns",
         "instrument",
         "listed_ns",
@@ -82,6 +84,8 @@ class Cell:
         """The touch as it saw it last, where only that wakes it."""
         self.quiet = False
         """Its strategy said that no market event changes its answer before the next timer."""
+        self.filled = False
+        """An order of it filled since it was evaluated last."""
         self.due_ns: int | None = None
         """When the next evaluation is scheduled; None = nothing asked for one."""
         self.turn = 0
@@ -96,6 +100,14 @@ class Cell:
     def pause(self, rest: Rest | None) -> None:
         """Keep the pause its strategy gave itself; None = it is over."""
         self.rest = rest
+
+    def note_fill(self, *, filled: bool) -> None:
+        """Keep whether an order of it filled since it was evaluated last."""
+        self.filled = filled
+
+    def repeat(self, free_ns: int) -> None:
+        """Stand as after an evaluation that found all as it was wanted; the next one not before."""
+        self.quiet, self.free_ns = False, free_ns
 
     def touched(self, touch: tuple[int, ...], event: Event) -> bool:
         """Take the touch after a book event; say whether that wakes: a snapshot always does."""
@@ -412,6 +424,19 @@ class AskedCore:
         except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
             self.fail(bot, error, now_ns)
         return bot.kept
+
+    def _made_by(
+        self, bot: Bot, ask: Callable[[], Decision | None], now_ns: int
+    ) -> Decision | None:
+        """Return the decision a strategy gives; None = it gives none, or raised and is stopped."""
+        self.busy = bot, self
+        try:
+            made = ask()
+            self._over()
+        except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
+            self.fail(bot, error, now_ns)
+            return None
+        return made
 
     def reads_bars_alone(self, instrument: InstrumentId) -> bool:
         """Say whether no snapshot and no trade of it wakes a bot or feeds what one reads.

@@ -231,8 +231,7 @@ class AccountCore(BarsAhead):
             repeated = events is self._batch.events
             self._batch.events = events
             self._note(Received(self._account, None if repeated else events), now_ns)  # type: ignore[arg-type]
-        woke = [self.market(event, now_ns) for event in events]
-        return any(woke)
+        return True in [self.market(event, now_ns) for event in events]
 
     def market(self, event: Event, now_ns: int) -> bool:
         """Take a market event. True = call `turn` now; False = it woke no bot."""
@@ -332,8 +331,7 @@ class AccountCore(BarsAhead):
                     self._wake(cell, now_ns)
 
     def _filled(self, event: OrderFilled, now_ns: int) -> None:
-        order = self.executor.order(event.order)
-        if order is None:
+        if (order := self.executor.order(event.order)) is None:
             return
         for cell in self._cells.get(order.instrument, ()):
             if cell.bot.name == order.bot:
@@ -343,6 +341,7 @@ class AccountCore(BarsAhead):
                     self._over()
                 except BaseException as error:  # noqa: BLE001 it stops alone; the fill is booked all the same
                     self.fail(cell.bot, error, now_ns)
+                cell.note_fill(filled=True)
                 self._wake(cell, now_ns)
 
     def _close(self, instrument: InstrumentId, now_ns: int) -> None:
@@ -416,17 +415,18 @@ class AccountCore(BarsAhead):
         cell.due_ns = None
         if bot.state is not _RUNNING or view is None:
             return
-        strategy, executor = bot.strategy, self.executor
-        cell.free_ns = now_ns + strategy.replan_ns_min
+        if cell.filled and self._repeats(cell, view, now_ns):
+            return
+        cell.free_ns = now_ns + bot.strategy.replan_ns_min
         self._decisions += 1
         context = Context(
             bot=bot.name,
             decision=self._decisions,
             view=view,
-            inventory=inventory_of(executor, view.instrument, bot.name),
+            inventory=inventory_of(self.executor, view.instrument, bot.name),
             references=self.cache.references,
             capital_micro=bot.capital_micro,
-            healthy=fit and executor.healthy,
+            healthy=fit and self.executor.healthy,
             readings=NO_READINGS
             if bot.reads is NOTHING
             else Reader(self.signals, cell.instrument, bot.reads, now_ns),
@@ -444,11 +444,11 @@ class AccountCore(BarsAhead):
             return
         bot.evaluations += 1
         self._decide(evaluation.decision)
-        cell.quiet = evaluation.quiet and view.trusted
         if evaluation.rest is not cell.rest:
             cell.pause(evaluation.rest)
+        cell.quiet = evaluation.quiet and view.trusted
         if view.trusted:  # an untrusted book waits for its snapshot, which wakes
-            self._agenda.put(cell, now_ns + strategy.timer_ns)
+            self._agenda.put(cell, now_ns + bot.strategy.timer_ns)
         if evaluation.alert:
             self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:

@@ -141,11 +141,16 @@ class Executor:
             markets=self._markets, doubt=self._reconciler.doubt,
             wallet_goes_on=self.wallet.loss_accepted, cash_marked=self.cash.marked,
         )  # fmt: skip
-        proofs = self._reconciler.proofs
-        self.planning = Planning(parts, self._gate, proofs)
-        self._by_hand = ByHand(parts, self._gate, proofs)
+        self.planning = Planning(parts, self._gate, self._reconciler.proofs)
+        self._by_hand = ByHand(parts, self._gate, self._reconciler.proofs)
         self.stillness = Stillness(
-            parts, self._gate, reports, self._markets, self._halts, timer_ns=lambda: self._timer_ns
+            parts,
+            self._gate,
+            reports,
+            self._markets,
+            self._halts,
+            timer_ns=lambda: self._timer_ns,
+            left=self.planning.residuals,
         )
         own: dict[type, EventHandler] = {
             Quotes: self._mailbox.intent,

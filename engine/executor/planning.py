@@ -15,7 +15,7 @@ import msgspec
 from engine.domain.commands import MANUAL
 from engine.domain.effects import CancelAll, CancelOrders, PlaceOrder, Severity
 from engine.domain.instruments import BotId, InstrumentId, Side, is_bid
-from engine.domain.intents import Basket, Quotes, ResidualReason
+from engine.domain.intents import Basket, Quotes, ResidualReason, Target
 from engine.domain.orders import Order, OrderId
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import (
@@ -26,7 +26,7 @@ from engine.executor.orders import (
     OwnerSlot,
 )
 from engine.executor.outbox import EffectOutbox
-from engine.executor.plan import NO_PLAN, NOTHING_AHEAD, Ahead, Draft, Plan, Residual
+from engine.executor.plan import NO_LEVELS, NO_PLAN, NOTHING_AHEAD, Ahead, Draft, Plan, Residual
 from engine.executor.planner import behind, plan, reducing, target_levels
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER
@@ -210,7 +210,12 @@ class Planning:
         ledger, instrument, intent = self._table.ledger, entry.instrument, slot.intent
         state = ledger.state
         holding = ledger.owned(instrument.id, slot.owner)
-        position = 0 if type(intent) is Quotes else holding.position
+        position = 0
+        if type(intent) is not Quotes:
+            position = holding.position
+            if type(intent) is Target and intent.position == position and not entry.working:
+                slot.levels, slot.levels_key, slot.ahead = NO_LEVELS, (), ahead
+                return NO_PLAN  # it is held already, and nothing of anybody rests
         asked = (intent, instrument, position, entry.mark, self._settings)
         most = holding.position if self._blocks.reduces_only else None
         if slot.levels_key != (*asked, most):

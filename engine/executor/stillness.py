@@ -6,11 +6,12 @@ decisions need no turn. What a tick would do then is done here: the mark, and th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from engine.domain.events import BookMarked
 from engine.domain.instruments import InstrumentId
-from engine.domain.intents import Target
+from engine.domain.intents import ResidualReason, Target
 from engine.errors import BrokenInvariant
 from engine.executor.fills import mid_value_micro, mid_values_micro
 from engine.executor.halts import ExecutorParts, Markets, TradingHalts
@@ -32,13 +33,18 @@ class Stillness:
         halts: TradingHalts,
         *,
         timer_ns: Callable[[], int],
+        left: Counter[ResidualReason],
     ) -> None:
+        """`left` = the counter of what plans leave over."""
         self._table, self._blocks, _, _ = parts
         self._gate = gate
         self._markets = markets
         self._halts = halts
         self._reconciler = reports.reconciler
         self._timer_ns = timer_ns
+        self._left = left
+        self.stopped = False
+        """A stop of risk stood when `until_ns` was asked: nothing is planned, all is left over."""
         self._floor_micro = self._peak_micro = 0
         """Below the one equity begins a stop, above the other it is a peak."""
 
@@ -57,12 +63,15 @@ class Stillness:
     def until_ns(self, now_ns: int) -> int:
         """Return until when ticks have no effect while `mark` is True; 0 = they may have one.
 
-        That is where nothing works and each owner holds what it wants.
+        That is where nothing works and each owner holds what it wants, or a stop of risk stands:
+        then a tick still leaves over what is wanted (`leave_over`).
         """
         wallet, table = self._reconciler.wallet, self._table
+        block = self._blocks.account_block()
+        self.stopped = block is not None
         if (
             not self.rests(now_ns)
-            or self._blocks.account_block() is not None
+            or (block is not None and not self._stopped_by_risk)
             or self._blocks.reduces_only
             or self._gate.breakers.unmarked
             or wallet.state.operations
@@ -76,6 +85,14 @@ class Stillness:
             until, *(self._wanted_until_ns(one) for one in table.instruments.values()), NEVER
         )
 
+    @property
+    def _stopped_by_risk(self) -> bool:
+        """True where a stop of risk alone keeps the account from placing."""
+        blocks, breakers = self._blocks, self._gate.breakers
+        blind = blocks.recovering or blocks.unhealthy or blocks.state.contradictions
+        kept = breakers.latched or blocks.state.halted or blocks.state.holds
+        return breakers.stopped is not None and not (blind or kept)
+
     def _wanted_until_ns(self, entry: InstrumentState) -> int:
         """Return how long what its owners hold is what they want; 0 = it is not."""
         if entry.working:
@@ -86,10 +103,19 @@ class Stillness:
             if intent is None:
                 continue
             held = self._table.ledger.owned(entry.instrument.id, slot.owner)
-            if type(intent) is not Target or slot.basket or held.position != intent.position:
+            if type(intent) is not Target or slot.basket:
+                return 0
+            if held.position != intent.position and not self.stopped:
                 return 0
             until = min(until, intent.valid_until_ns)
         return until
+
+    def leave_over(self, instrument: InstrumentId, plans: int) -> None:
+        """Count what so many plans of an instrument leave over while a stop of risk stands."""
+        slots = self._table.instruments[instrument].slots.values()
+        wanted = [slot for slot in slots if slot.intent is not None]
+        if wanted:
+            self._left[ResidualReason.RISK] += plans * len(wanted)
 
     def mark(self, mark: BookMarked, now_ns: int) -> bool:
         """Take the mark of a tick; False = the equity it makes must be judged by a turn."""

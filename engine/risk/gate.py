@@ -142,13 +142,17 @@ class Breakers:
         return trips
 
     def room(self) -> tuple[int, int]:
-        """Return the least equity that begins no stop while none stands, and the peak."""
+        """Return the least equity that begins no stop besides those that stand, and the peak."""
         state = self._state
         anchor, peak = state.day_start_equity_micro, state.peak_equity_micro
         if anchor != self._scaled_for:
             self._scale(anchor)
-        floors = ((anchor if one.of_the_day else peak) - fall for one, fall in self._falls_max)
-        return max(floors), peak
+        floors = (
+            (anchor if one.of_the_day else peak) - fall
+            for one, fall in self._falls_max
+            if not getattr(state, one.reason)
+        )
+        return max(floors, default=-(1 << 62)), peak
 
     def keep_equity(self, equity_micro: int) -> None:
         """Take equity that begins no stop, on the same day."""

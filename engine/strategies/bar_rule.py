@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import msgspec
 from pydantic import Field, field_validator
 
+from engine.caches.views import InventoryView
 from engine.domain.bars import bar_spec
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate
@@ -215,7 +216,7 @@ class BarRule:
         """
         own = set(vars(cls))
         if {"evaluate", "receive"} & own:
-            cls.stays = None  # type: ignore[assignment, method-assign]
+            cls.stays = cls.repeats = None  # type: ignore[assignment, method-assign]
         if "wish" in own and "parts" not in own:
             cls.parts = BarRule.parts  # type: ignore[method-assign]
 
@@ -308,14 +309,52 @@ class BarRule:
         part = wish.part if wish is not None else None
         return part is None or part == ((held.part or 0.0) if held.position else 0.0)
 
-    def standing(self, readings: Readings, instrument: InstrumentId, position: int) -> float | None:
-        """Return the part at which `stays` is true of the next bar; None = it must be asked."""
+    def repeats(
+        self, readings: Readings, instrument: Instrument, position: int, number: int, now_ns: int
+    ) -> Decision | None:
+        """Return the decision of an evaluation between two bars at which all is as it is wanted.
+
+        `position` = what the bot holds, `number` = the decision's. None = `evaluate` must be asked.
+        """
+        key, needed = instrument.id, self._needed
+        held = self._held.get(key)
+        if held is None or key in self._looked or (held.stated and position != held.position):
+            return None
+        closed = readings.bars(self._bars, needed)
+        if len(closed) < needed or closed[-1].end_ns > held.bar_end_ns:
+            return None
+        gates = (Gate("warm", True, float(needed), float(needed)),)
+        return self._decision(key, number, now_ns, None, gates=gates, outcome="hold")
+
+    def standing(
+        self, readings: Readings, instrument: InstrumentId, position: int | None
+    ) -> float | None:
+        """Return the part at which `stays` is true of the next bar; None = it must be asked.
+
+        `position` = what the bot holds; None = the same whatever it holds: see `restates`.
+        """
         held = self._held.get(instrument)
         if held is None or len(readings.bars(self._bars, self._needed)) < self._needed:
             return None
-        if held.stated and position != held.position:
+        if held.stated and position is not None and position != held.position:
             return None
         return (held.part or 0.0) if held.position else 0.0
+
+    def restates(
+        self, inventory: InventoryView, instrument: Instrument, capital_micro: int, close: float
+    ) -> bool | None:
+        """Say whether what is wanted and not held is stated again at bars that change nothing else.
+
+        `close` = the highest of theirs, in the bars' units. None = at some of them it may not be.
+        """
+        held, have = self._held.get(instrument.id), inventory.position
+        if held is None or not held.stated or have == held.position:
+            return False
+        if held.position < have:
+            return True
+        limit = self._limit(instrument, close / self._per_increment, buying=True)
+        # What the capital pays for falls with the price: at a lower close it is no less.
+        return True if _affordable(inventory, instrument, capital_micro, limit) > have else None
 
     def parts_over(self, columns: ColumnReadings, instrument: Instrument) -> FloatColumn | None:
         """Return what is wanted at each of many bars; see `parts`."""
@@ -374,10 +413,12 @@ class BarRule:
         have, instrument = context.inventory.position, context.view.instrument
         if have == held.position:
             return self._decided(context, now_ns, wish, gates=gates)
-        slip = close * self.parameters.slippage_bps_max / BPS
         buying = held.position > have
-        limit = max(instrument.tick, round(close + slip if buying else close - slip))
-        wanted = min(held.position, _affordable(context, limit)) if buying else held.position
+        limit = self._limit(instrument, close, buying=buying)
+        wanted = held.position
+        if buying:
+            most = _affordable(context.inventory, instrument, context.capital_micro, limit)
+            wanted = min(wanted, most)
         if wanted == have:
             return self._decided(context, now_ns, wish, gates=gates)
         intent = Target(
@@ -390,6 +431,11 @@ class BarRule:
             decision=context.decision,
         )
         return self._decided(context, now_ns, wish, gates=gates, intent=intent)
+
+    def _limit(self, instrument: Instrument, close: float, *, buying: bool) -> int:
+        """Return the worst price an order may have at a close."""
+        slip: float = close * self.parameters.slippage_bps_max / BPS
+        return max(instrument.tick, round(close + slip if buying else close - slip))
 
     def _decided(
         self,
@@ -446,13 +492,14 @@ class BarRule:
             raise BadInput(f"its state cannot be read: {error}") from None
 
 
-def _affordable(context: Context, limit: int) -> int:
+def _affordable(
+    inventory: InventoryView, instrument: Instrument, capital_micro: int, limit: int
+) -> int:
     """Return the position the capital pays for at this price, and never less than is held.
 
     What was not filled is tried again at later prices, where the same size costs more.
     """
-    inventory, instrument = context.inventory, context.view.instrument
     have, divisor = inventory.position, instrument.value_divisor
     paid = have * (inventory.average_price or 0) / divisor
-    more = int(max(0.0, context.capital_micro - paid) * divisor / limit)
+    more = int(max(0.0, capital_micro - paid) * divisor / limit)
     return have + more // instrument.lot * instrument.lot

@@ -68,6 +68,8 @@ class BarLane:
                 self._driver.run_until(made.first_trade_ns - 1)
                 if not self._enters(made):
                     return TakenBars(1, made.rest())
+        if self._core.executor.stillness.stopped:
+            return self._take_stopped(stretch, at, until_ns)
         if not self._says and (taken := self._take_alike(stretch, at, until_ns)) is not None:
             return taken
         return TakenBars(1, self._take_one(stretch, at))
@@ -115,6 +117,27 @@ class BarLane:
         self._last = stretch, last
         return TakenBars(count, ())
 
+    def _take_stopped(self, stretch: Stretch, at: int, until_ns: int) -> TakenBars:
+        """Take the bars at which a stopped account wants what it cannot have, but for the last one.
+
+        That one is played, so that the intent which stands behind them is its own.
+        """
+        core, count = self._core, 0
+        most = stretch.shown_before(min(self._until_ns, until_ns + 1), at)
+        if most > 1:
+            count = (core.bars_alike(stretch, at, most) or 0) - 1
+        states = core.bars_restated(max(stretch.closes(at, count))) if count > 0 else None
+        if states is None or (self._holds and not self._marks(stretch, at, count)):
+            made = stretch.made(at)
+            self.leave()
+            self._traded(made)
+            return TakenBars(1, made.rest()[-CLOSING:])
+        last = at + count - 1
+        core.bars_passed(at, count, stretch.end_of(last))
+        core.executor.stillness.leave_over(stretch.laws.instrument.id, count * (2 if states else 1))
+        self._last = stretch, last
+        return TakenBars(count, ())
+
     def _marks(self, stretch: Stretch, at: int, count: int) -> bool:
         """Take the marks of so many bars; False = equity may trip a stop among them."""
         laws, end_ns = stretch.laws, stretch.end_of(at + count - 1)
@@ -143,8 +166,10 @@ class BarLane:
             until_ns = min(until_ns, self._core.bars_until_ns(key, end_ns))
         if until_ns <= end_ns:
             return False
-        self._until_ns = until_ns
         executor = self._core.executor
+        if executor.stillness.stopped and self._says:
+            return False  # each decision states what is wanted
+        self._until_ns = until_ns
         self._holds = bool(executor.ledger.held)
         self.equity_micro = None if self._holds else executor.equity_mid_micro(end_ns)
         return True
