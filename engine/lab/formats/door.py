@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import IO, ClassVar, NoReturn
+from typing import IO, ClassVar, NoReturn, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +45,21 @@ TRUE, FALSE = frozenset({"true", "1", "t", "yes"}), frozenset({"false", "0", "f"
 BUYS, SELLS = frozenset({"buy", "b", "bid", "1"}), frozenset({"sell", "s", "ask", "-1"})
 
 
+class RowFold(Protocol):
+    """Makes rows of several lines of one file: texts in the order of `ROLES`.
+
+    What it cannot read it raises as BadInput; whoever reads the file adds its name and the line.
+    """
+
+    def take(self, cells: Cells, places: Mapping[str, int]) -> Cells | None:
+        """Take a line; return the row that the lines before it make, where it begins another."""
+        ...
+
+    def rest(self) -> Cells | None:
+        """Return the row that the last lines make; None = there was no line."""
+        ...
+
+
 class Format:
     """Base of every format. A subclass is a declaration; few need more than that."""
 
@@ -69,6 +84,10 @@ class Format:
         """Return a row as the roles want it; None = it is none of this kind, and is passed over."""
         del places
         return cells
+
+    def folding(self) -> RowFold | None:
+        """Return what makes rows of several lines, fresh for one file; None = a line is a row."""
+        return None
 
     def places(self, head: FileHead) -> dict[str, int]:
         """Return role → column; fewer than its `ROLES` = it does not read this file."""
@@ -139,8 +158,35 @@ class CellReader:
         self._numbered = one.numbered and "id" in places
         own = type(one).translated is not Format.translated
         self._translated = one.translated if own else None
+        self._fold = one.folding()
         self._last = tuple(before)
         self._widest = max(places.values()) + 1
+        if self._fold is not None:
+            self._places = {role: at for at, role in enumerate(ROLES[one.kind])}
+        self._columns = places
+
+    def _lines(self) -> Iterator[tuple[int, Cells]]:
+        """Yield each row with the line it ends at; of a format that folds, of several lines."""
+        fold, number = self._fold, 0
+        if fold is None:
+            yield from self._table.rows
+            return
+        for line, cells in self._table.rows:
+            self.line = line
+            self._check_width(cells)
+            try:
+                made = fold.take(cells, self._columns)
+            except BadInput as error:
+                self._refuse(str(error))
+            if made is not None:
+                yield number, made
+            number = line
+        if (made := fold.rest()) is not None:
+            yield number, made
+
+    def _check_width(self, cells: Cells) -> None:
+        if len(cells) < self._widest:
+            self._refuse(f"has {len(cells)} columns, {self._widest} are needed: is it torn?")
 
     def rows(self) -> Iterator[tuple[int, ...]]:
         """Yield the rows of `COLUMNS`. Raises BadInput with the line."""
@@ -154,10 +200,10 @@ class CellReader:
         alone = {DataKind.BARS: "bar", DataKind.FUNDING: "rate"}.get(self._kind, "")
         once, last = bool(alone) or self._kind is DataKind.QUOTES, self._last
         has_id = "id" in self._places
-        for number, cells in self._table.rows:
+        for number, cells in self._lines():
             self.line = number
-            if len(cells) < self._widest:
-                self._refuse(f"has {len(cells)} columns, {self._widest} are needed: is it torn?")
+            if self._fold is None:
+                self._check_width(cells)
             if self._translated is not None:
                 translated = self._translated(cells, self._places)
                 if translated is None:

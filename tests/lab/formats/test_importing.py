@@ -31,6 +31,7 @@ from storage import datasets
 from storage.datasets import Checked, DataKind, Dataset, DataTrust, columns, find, unfinished
 
 QUOTES, RATES = "time,bid,ask,bid_size,ask_size", "time,rate"
+DEPTH = "symbol,timestamp,first_update_id,last_update_id,side,update_type,price,qty,pu"
 T0 = 1_704_067_200
 MARKET = "binance:BTC/USDT"
 
@@ -53,6 +54,15 @@ def kline(minute: int, price: str = "1.5") -> str:
 def trade(number: int, *, at: int | None = None, price: str = "100.5") -> str:
     stamp = T0 * 1_000 + (number * 250 if at is None else at)
     return f"{number},{price},0.25,25.1,{stamp},{number % 2 == 0},True"
+
+
+def level(
+    update: int, side: str, price: str, sort: str = "snap", first: int = 0, before: int = -1,
+    size: str = "5",
+) -> str:  # fmt: skip
+    """Return a line of Binance's order book; its time is its update's."""
+    head = f"BTCUSDT,{T0 * 1_000 + update},{first or update},{update}"
+    return f"{head},{side},{sort},{price},{size},{before}"
 
 
 def imported(
@@ -210,6 +220,19 @@ BAD = [
     ("quotes without a size", ["time,bid,ask", f"{T0},1,2"], "line 1: has no column for bid_size"),
     ("quotes crossed", [QUOTES, f"{T0},2,2,5,5"], "line 2: is crossed: the bid 2 is not below"),
     ("a quote below zero", [QUOTES, f"{T0},-1,2,5,5"], "line 2: has the bid -1"),
+    ("depth torn", [DEPTH, level(9, "b", "1"), level(9, "a", "2")[:-9]], "line 3: has "),
+    ("depth shuffled", [DEPTH, level(9, "b", "1"), level(7, "b", "1", "snap")],
+     "line 3: is not later"),
+    ("depth twice", [DEPTH, level(9, "b", "1"), level(12, "b", "1", "set", 9, 9),
+     level(15, "b", "1", "set", 13, 12), level(12, "b", "1", "set", 9, 9)],
+     "line 5: follows update 9, the one before it is 15"),
+    ("depth without a side", [DEPTH.replace("side", "way"), level(9, "b", "1")],
+     "line 1: has no column"),
+    ("depth without a snapshot", [DEPTH, level(9, "b", "1", "set")], "line 2: changes a book"),
+    ("depth with a hole", [DEPTH, level(9, "b", "1"), level(12, "b", "1", "set", 11, 10)],
+     "line 3: begins at update 11, the snapshot ends at 9"),
+    ("depth crossed", [DEPTH, level(9, "b", "2"), level(9, "a", "2")], "line 3: is crossed"),
+    ("depth of no side", [DEPTH, level(9, "c", "2")], "line 2: has the side 'c': a or b"),
     ("rates torn", [RATES, f"{T0},0.1", f"{T0 + 1}"], "line 3: has 1 columns, 2"),
     ("rates shuffled", [RATES, f"{T0 + 1},0.1", f"{T0},0.1"], "line 3: is not later than the rate"),
     ("another rate", [RATES, f"{T0},0.1", f"{T0},0.2"], "line 3: is not later than the rate"),
@@ -466,6 +489,32 @@ def test_a_data_set_is_found_by_its_name_alone(tmp_path: Path) -> None:
     assert find(tmp_path / "data", "x").instrument == MARKET
     with pytest.raises(BadInput, match=r"there is no data set '\.\./x'; there are: x"):
         find(tmp_path / "data", "../x")
+
+
+def test_an_order_book_becomes_its_best_bid_and_ask_after_each_update(tmp_path: Path) -> None:
+    lines = [
+        *(level(9, side, price) for side, price in (("b", "1.1"), ("b", "1.2"), ("a", "1.4"))),
+        level(12, "b", "1.2", "set", 8, 4, size="0"),
+        level(12, "a", "1.3", "set", 8, 4, size="2"),
+        level(15, "a", "1.3", "set", 13, 12, size="0"),
+        level(15, "a", "1.4", "set", 13, 12, size="0.000"),
+    ]
+    made = imported(tmp_path, written(tmp_path, "depth.csv", DEPTH, *lines))
+    assert (made.files[0].format, made.kind) == ("binance_depth", DataKind.QUOTES)
+    assert made.judged.reason.endswith("levels behind the best bid and ask are left out")
+    at, size = T0 * 10**9, parts("5")
+    assert rows_of(tmp_path) == [
+        (at + 9 * 10**6, parts("1.2"), parts("1.4"), size, size),
+        (at + 12 * 10**6, parts("1.1"), parts("1.3"), size, parts("2")),
+        (at + 15 * 10**6, parts("1.1"), 0, size, 0),
+    ]
+
+
+def test_a_change_that_a_snapshot_holds_already_is_passed_over(tmp_path: Path) -> None:
+    late = level(8, "b", "1.3", "set", 5, 4).replace(f"{T0 * 1_000 + 8}", f"{T0 * 1_000 + 9}")
+    lines = [level(9, "b", "1.1"), late, level(12, "b", "1.2", "set", 8, 4)]
+    imported(tmp_path, written(tmp_path, "depth.csv", DEPTH, *lines))
+    assert [row[1] for row in rows_of(tmp_path)] == [parts("1.1"), parts("1.2")]
 
 
 def test_the_trades_of_hftbacktest_are_read_of_its_array(tmp_path: Path) -> None:
