@@ -46,14 +46,14 @@ FREE = BarMarket(slippage_bps=1.0, volume_share=1.0, taker_fee_bps=0, maker_fee_
 def written(path: Path, bars: int = BARS) -> Path:
     """Write bars of a minute whose closes wander, without a gap."""
     chance, price = random.Random(7), 47_000.0
-    lines = ["time,open,high,low,close,volume"]
-    for minute in range(bars):
-        opened, price = price, round(price * (1 + chance.gauss(0, 0.0006)), 1)
-        high = round(max(opened, price) + abs(chance.gauss(0, 10)), 1)
-        low = round(min(opened, price) - abs(chance.gauss(0, 10)), 1)
-        volume = round(chance.lognormvariate(4, 1), 3)
-        lines.append(f"{T0 + 60 * minute},{opened},{high},{low},{price},{volume}")
-    path.write_text("\n".join(lines), encoding="utf-8")
+    with path.open("w", encoding="utf-8") as file:  # a line at once: the peak is to be the run's
+        file.write("time,open,high,low,close,volume")
+        for minute in range(bars):
+            opened, price = price, round(price * (1 + chance.gauss(0, 0.0006)), 1)
+            high = round(max(opened, price) + abs(chance.gauss(0, 10)), 1)
+            low = round(min(opened, price) - abs(chance.gauss(0, 10)), 1)
+            volume = round(chance.lognormvariate(4, 1), 3)
+            file.write(f"\n{T0 + 60 * minute},{opened},{high},{low},{price},{volume}")
     return path
 
 

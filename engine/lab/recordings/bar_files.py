@@ -247,6 +247,11 @@ class BarRecording:
             yield before_end_ns, InstrumentClosed(instrument=instrument.id)
 
 
+def _divisor(column: array[int]) -> int:
+    """Return the greatest common divisor of a column."""
+    return int(np.gcd.reduce(np.frombuffer(column, dtype=np.int64)))
+
+
 Piece = Stretch | tuple[int, Event]
 
 
@@ -305,8 +310,8 @@ class BarColumns:
             raise BadInput(
                 f"{name}: holds {len(lines)} bars, two are needed to know how long one is"
             )
-        self.price_decimals = decimals_of(gcd(*(gcd(*prices) for prices in self._values[1:5])))
-        sizes = decimals_of(gcd(*self._values[5]))
+        self.price_decimals = decimals_of(gcd(*map(_divisor, self._values[1:5])))
+        sizes = decimals_of(_divisor(self._values[5]))
         self.size_decimals = max(sizes, 6 - self.price_decimals, SIZE_DECIMALS_MIN)
 
     @classmethod
