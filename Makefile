@@ -20,6 +20,7 @@ venv: $(READY) ## make .venv with every package at its pinned version and hash
 # pip installs only uv, by its pinned hash, and uv the rest: 2 s instead of 200 s (warm cache).
 $(READY): requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Pitboss needs Python 3.11 or newer: install it, or say make PYTHON=/path/to/python" >&2; exit 2; }
+	@echo "Installing the packages, once: some 20 s, on a slow line a few minutes; the programs follow"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@awk '/^uv==/{on=1} on{print; if(!/\\$$/) exit}' requirements-dev.txt > $(VENV)/uv.txt
 	$(BIN)/python -m pip install -q --no-deps --require-hashes --only-binary :all: -r $(VENV)/uv.txt

@@ -205,9 +205,12 @@ def _require_port(port: int, option: str) -> None:
 
 
 def _free_after(port: int, option: str) -> str:
-    """Return which port above it is free, as what to type; empty = none of the next ones is."""
+    """Return which port above it is free, as what to type; empty = none of the next ones is.
+
+    `make` takes no option of ours: there it goes into `ARGS`.
+    """
     for other in range(port + 1, min(port + PORTS_TRIED, PORT_MAX) + 1):
         with socket.socket() as tried, suppress(OSError):
             tried.bind(("127.0.0.1", other))
-            return f", e.g. {option} {other}"
+            return f', e.g. {option} {other} (make run ARGS="{option} {other}")'
     return ""

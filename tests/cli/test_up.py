@@ -52,9 +52,18 @@ def test_a_port_somebody_else_listens_on_is_refused_and_nothing_is_made(
         theirs = stranger.getsockname()[1]
         ports = {"port": free_port(), "demo_port": free_port(), taken: theirs}
         option = f"--{taken.replace('_', '-')}"
-        with pytest.raises(ConfigError, match=rf"{theirs} .* {option}"):
+        typed_to_make = rf'make run ARGS="{option} \d+"'
+        with pytest.raises(ConfigError, match=rf"{theirs} .* {option} .*{typed_to_make}"):
             up.run(typed(**ports, no_password=False), config)
     assert not config.state_path.exists()
+
+
+def test_make_says_what_is_installed_and_how_long_before_pip_begins() -> None:
+    recipe = (up.REPOSITORY / "Makefile").read_text().split("\n$(READY):")[1].split("\n\n")[0]
+    said, _, quiet = recipe.partition("-m venv")
+    assert "@echo" in said
+    assert "Installing the packages" in said
+    assert quiet.count(" -q ") == 2, "pip and uv say nothing themselves"
 
 
 def test_a_port_that_is_waited_for_is_named_at_once(
