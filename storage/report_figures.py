@@ -18,6 +18,7 @@ from engine.domain.setting_places import place_of
 from engine.domain.words import many
 from engine.errors import BadInput
 from storage import settings
+from storage.alert_rules import zone_refusal
 from storage.database import dicts
 from storage.live import FUNDED
 from storage.markouts import AT_RESOLUTION
@@ -117,8 +118,14 @@ _CLOSES = (
 def made_report(
     connection: Connection, engine_id: str, period: ReportPeriod, now_ns: int
 ) -> FlightReport:
-    """Return the report of the last whole period in the operator's zone; nothing is written."""
-    zone = settings.in_force(connection, engine_id).document.alerts.zone
+    """Return the report of the last whole period in the operator's zone; nothing is written.
+
+    A zone that this machine does not know, saved before zones were judged, is UTC and said so.
+    """
+    zone, lacks = settings.in_force(connection, engine_id).document.alerts.zone, [*LACKS]
+    if why := zone_refusal(zone):
+        zone = "UTC"
+        lacks.append(f"Your time zone: {why}. This report goes by UTC.")
     span = span_of(period, zone, now_ns)
     figures = Figures(connection, engine_id, span, zone, now_ns)
     return FlightReport(
@@ -129,7 +136,7 @@ def made_report(
         zone=zone,
         headline=figures.headline(),
         sections=figures.sections(),
-        lacks=LACKS,
+        lacks=tuple(lacks),
     )
 
 

@@ -24,6 +24,7 @@ from engine.domain.settings import (
     first_equity_micro,
 )
 from engine.errors import BadInput, ConfigError
+from storage import alert_rules
 from storage.database import WHY_LENGTH_MAX, Table, dicts, insert, note, transaction, update
 from storage.live import latest_equity
 
@@ -171,7 +172,7 @@ def save(
     """Save `diff` (a JSON merge patch, RFC 7396: null removes) on top of `base_version`.
 
     The audit row is in the same transaction. Raises BadInput where the result is not valid, or
-    gives bots more capital than their account is worth, having changed nothing.
+    where `edit_refusal` says why not, having changed nothing.
     """
     with transaction(connection):
         newest = latest(connection, engine_id)
@@ -184,7 +185,7 @@ def save(
         differs = changes(base.document, document)
         if not differs:
             return Saved(version=newest.version, changes=())
-        why = capital_refusal(
+        why = edit_refusal(
             connection, engine_id, before=base.document, after=document, now_ns=now_ns
         )
         if why:
@@ -354,7 +355,7 @@ SEEN_NS_MAX = 3_600 * 1_000_000_000
 """How old the equity of a live account may be: a deposit is seen by a running engine alone."""
 
 
-def capital_refusal(
+def edit_refusal(
     connection: Connection,
     engine_id: str,
     *,
@@ -362,7 +363,12 @@ def capital_refusal(
     after: SettingsDocument,
     now_ns: int,
 ) -> str:
-    """Return why a version gives an account's bots more than the account has; empty = it fits."""
+    """Return why a valid version is not saved; empty = it is.
+
+    It names in its alerts what cannot be, or gives an account's bots more than the account has.
+    """
+    if why := alert_rules.refusal(before.alerts, after.alerts):
+        return why
 
     def equity_micro(account: AccountSettings) -> int | None:
         seen = latest_equity(connection, engine_id, account.name)

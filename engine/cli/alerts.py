@@ -25,8 +25,8 @@ from engine.domain.commands import AckAlert, ApplySettings
 from engine.domain.commands.trading import FollowMarket
 from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.plain import PlainDict
-from engine.domain.settings import AMOUNT_MAX
-from engine.errors import BadInput, ConfigError
+from engine.domain.settings import AMOUNT_MAX, AlertSettings
+from engine.errors import BadInput, ConfigError, StorageError
 from engine.locks import held
 from engine.log import iso
 from engine.watch import sealed
@@ -34,6 +34,7 @@ from engine.watch.channels import Channel, channels
 from engine.watch.messages import message_of_test
 from engine.watch.send import SendOrder, carry_out
 from storage import watch
+from storage.alert_rules import warnings
 from storage.channels import LABEL, PROTECTION, change_channel, put_channel, read_channels
 from storage.database import reading, writing
 from storage.live import listed
@@ -154,8 +155,17 @@ def _rules(args: argparse.Namespace, config: Config) -> int:
     for name, one in shown["prices"].items():
         found = reached.get(name)
         one["came_true"] = found.fired if found and found.asked == one else 0
+    shown["warnings"] = _warnings(config, alerts)
     say(args, shown, json.dumps(shown, indent=2))
     return 0
+
+
+def _warnings(config: Config, alerts: AlertSettings) -> list[str]:
+    try:
+        file = read_channels(config.home)
+    except (BadInput, StorageError) as error:
+        return [f"whether its channels exist is not known: {error}"]
+    return warnings(alerts, file.entries if file else ())
 
 
 # -- Channels --------------------------------------------------------------------------------------
@@ -326,7 +336,12 @@ def _save(args: argparse.Namespace, config: Config, diff: Mapping[str, object]) 
             leave_and_wait(config, connection, ApplySettings(version=saved.version), APPLY_WAIT_S)
     changed = [one.path for one in saved.changes]
     said = f"saved as version {saved.version}: the watch goes by it" if changed else "no change"
-    say(args, {"version": saved.version, "changed": changed}, said)
+    about: list[str] = []
+    if "rules" in diff:
+        with reading(config.state_path) as connection:
+            about = _warnings(config, latest(connection, ENGINE_ID).document.alerts)
+    answer = {"version": saved.version, "changed": changed, "warnings": about}
+    say(args, answer, "\n".join([said, *(f"but {one}" for one in about)]))
 
 
 _ACTIONS: Mapping[str, Action] = {

@@ -28,6 +28,7 @@ from engine.errors import BadInput, BadRequest, ConfigError, NoEngine, os_senten
 from engine.log import iso
 from engine.strategies.registry import build
 from engine.venues.registry import expiry_refusal
+from storage import alert_rules
 from storage.commands import ENDS, CommandState
 from storage.database import reading, writing
 from storage.files import write_whole
@@ -361,10 +362,12 @@ def _wrongs(error: ValueError) -> list[str]:
 
 
 def _judge(before: SettingsDocument, after: SettingsDocument) -> None:
-    """Refuse now what the engine would refuse of changed bots and accounts. Raises BadRequest.
+    """Refuse now what a save would, and the engine of bots and accounts. Raises BadRequest.
 
     A version that cannot be applied holds up every later one.
     """
+    if why := alert_rules.refusal(before.alerts, after.alerts):
+        raise BadRequest(f"{why}; nothing was saved", "invalid")
     for name, bot in after.bots.items():
         if bot == before.bots.get(name):
             continue

@@ -30,8 +30,8 @@ from storage.settings import (
     Saved,
     SettingsVersion,
     Stale,
-    capital_refusal,
     changes,
+    edit_refusal,
     in_force,
     latest,
     merged,
@@ -101,7 +101,7 @@ def refusal(diff: Mapping[str, object], base: SettingsVersion) -> str:
     except ValueError as error:
         return _said(error)
     with reading(config().state_path) as connection:
-        return capital_refusal(
+        return edit_refusal(
             connection, engine_id(), before=base.document, after=document, now_ns=now_ns()
         )
 

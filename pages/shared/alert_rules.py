@@ -10,22 +10,34 @@ from pages.kit import drafts, forms, guard, panels
 from pages.kit.home import config
 from pages.kit.markdown import literal
 from pages.kit.panels import panel
+from storage.alert_rules import EVERY, warnings
 from storage.channels import read_channels
 
 SLOT = "alert_rules"
-EVERY = "*"
 MESSAGES = ("zone", "address", "ack_links", "ack_hours")
 """Settings of every message."""
 
 
-def _channels(also: tuple[str, ...]) -> list[str]:
+def _there() -> list[str]:
     file = read_channels(config().home)
-    return list(dict.fromkeys([EVERY, *sorted(file.entries if file else ()), *also]))
+    return sorted(file.entries if file else ())
+
+
+def _channels(also: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys([EVERY, *_there(), *also]))
+
+
+@guard.part("What the rules name")
+def show_warnings() -> None:
+    """Draw what of the saved rules and the time zone has no effect."""
+    for said in warnings(drafts.newest().document.alerts, _there()):
+        st.warning(literal(said))
 
 
 @guard.part("The rules")
 def show_rules() -> None:
     """Draw every rule in words, and the form of one."""
+    show_warnings()
     base = drafts.newest()
     rules = base.document.alerts.rules
     with panel(f"Rules: {len(rules)}", "fold_rules", opened=False) as opened:

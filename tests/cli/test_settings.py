@@ -77,6 +77,21 @@ def test_a_change_is_saved_with_its_author_and_is_not_in_force(state: Path, said
     assert said("settings", "diff", "2", "2") == (0, {"before": 2, "after": 2, "changes": []})
 
 
+def test_alert_rules_that_cannot_be_are_refused_and_a_missing_channel_is_said(said: Said) -> None:
+    for dry in ((), ("--dry-run",)):
+        code, answer = said("settings", "set", "alerts.zone=Europe/Berln", *dry)
+        assert (code, answer["reason"]) == (3, "invalid")
+        assert "did you mean Europe/Berlin?" in answer["text"]
+    code, answer = said("alerts", "rule", "nights", 'kinds=["reprot"]')
+    assert code == 3
+    assert "no kind of alert 'reprot'" in answer["text"]
+    code, answer = said("alerts", "rule", "nights", 'channels=["gone"]')
+    assert (code, answer["version"]) == (0, 2)
+    (warned,) = answer["warnings"]
+    assert warned.startswith("alert rule nights names gone")
+    assert said("alerts", "rules")[1]["warnings"] == [warned]
+
+
 def test_a_limit_changes_its_kind_in_one_step(said: Said) -> None:
     path = "accounts.paper.limits.daily_loss_max"
     assert said("settings", "set", f'{path}={{"absolute": 50}}')[0] == 0

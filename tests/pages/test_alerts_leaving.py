@@ -20,8 +20,8 @@ from engine.watch.sealed import make_key, seal
 from pages.shared import price_alerts
 from storage import watch
 from storage.channels import put_channel, read_channels
-from storage.database import reading
-from storage.settings import latest
+from storage.database import reading, writing
+from storage.settings import latest, save
 from storage.users import ENGINE_ID
 from storage.watch import Notice, NoticeSource, PriceReached, RequestKind
 from tests.pages.seen import texts
@@ -157,6 +157,28 @@ def test_thresholds_and_what_messages_go_by_are_changed(opened: Opened, config: 
     assert (now.thresholds.large_fill, now.zone, now.ack_links) == (250.0, "Europe/Berlin", True)
     assert now.thresholds.balance_low == before.thresholds.balance_low
     assert now.rules == before.rules
+
+
+def test_what_cannot_be_is_refused_and_a_channel_that_is_not_there_is_said(
+    opened: Opened, config: Config
+) -> None:
+    with writing(config.state_path) as connection:
+        rule = {"alerts": {"rules": {"nights": {"channels": ["gone"]}}}}
+        base = latest(connection, ENGINE_ID).version
+        save(
+            connection,
+            engine_id=ENGINE_ID,
+            who="ann",
+            diff=rule,
+            base_version=base,
+            now_ns=2,
+        )
+    page = opened("alerts", state=FOLDS)
+    assert "alert rule nights names gone" in texts(page)
+    page.text_input(key="messages_zone").set_value("Europe/Berln")
+    press(page, "Save these")
+    assert "is unknown on this machine; did you mean Europe/Berlin?" in texts(page)
+    assert alerts_of(config).zone == "UTC"
 
 
 def test_a_rule_is_added_and_removed(opened: Opened, config: Config) -> None:

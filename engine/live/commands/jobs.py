@@ -265,7 +265,7 @@ class Schedule:
         for name, cron in entries.items():
             try:
                 trigger = trigger_of(cron, zones.get(name, ZONE))
-            except (ValueError, LookupError) as error:
+            except (ValueError, LookupError, OSError) as error:
                 problems[name] = f"{cron!r} is not a valid cron schedule: {error}"
                 continue
             last = last_ns.get(name)
@@ -324,7 +324,10 @@ class OnceTrigger(CronTrigger):  # type: ignore[misc]
 
 
 def trigger_of(cron: str, zone: str = ZONE) -> CronTrigger:
-    """Return the times of `minute hour day month weekday`. Raises ValueError, LookupError."""
+    """Return the times of `minute hour day month weekday` in a zone.
+
+    Raises ValueError, of a zone that is unknown LookupError or OSError.
+    """
     return OnceTrigger.from_crontab(cron, timezone=UTC if zone == ZONE else ZoneInfo(zone))
 
 
