@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from sqlite3 import Connection
 
 from engine.domain.alerts import described
@@ -25,8 +26,10 @@ from storage.markouts import AT_RESOLUTION
 from storage.reports import (
     SECOND_NS,
     FlightReport,
+    ReportAlerts,
     ReportSection,
     ReportSpan,
+    alerts_of,
     moment,
     name_of,
     span_of,
@@ -88,11 +91,6 @@ _REWARDS = (
     "FROM cash_moves WHERE engine_id = ? AND at_ns >= ? AND at_ns < ? AND kind != 'deposit' "
     "GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 4"
 )
-_ALERTS = (
-    "SELECT kind, severity, count(*) AS alerts, sum(count) AS times, "
-    "count(*) FILTER (WHERE acked_ns IS NULL) AS unseen FROM alerts WHERE engine_id = ? "
-    "AND last_ns >= ? AND last_ns < ? GROUP BY 1, 2 ORDER BY severity != 'critical', alerts DESC"
-)
 _LIMITS = (
     "SELECT mode, account, name, subject, max(1.0 * used / limit_value) AS share FROM limit_use "
     "WHERE engine_id = ? AND limit_value > 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, share DESC"
@@ -116,9 +114,11 @@ _CLOSES = (
 
 
 def made_report(
-    connection: Connection, engine_id: str, period: ReportPeriod, now_ns: int
+    connection: Connection, engine_id: str, period: ReportPeriod, now_ns: int, home: Path
 ) -> FlightReport:
     """Return the report of the last whole period in the operator's zone; nothing is written.
+
+    What the watch found is read from its own file in `home`.
 
     A zone that this machine does not know, saved before zones were judged, is UTC and said so.
     """
@@ -127,6 +127,9 @@ def made_report(
         zone = "UTC"
         lacks.append(f"Your time zone: {why}. This report goes by UTC.")
     span = span_of(period, zone, now_ns)
+    alerts = alerts_of(connection, engine_id, span, home)
+    if alerts.lacks:
+        lacks.append(alerts.lacks)
     figures = Figures(connection, engine_id, span, zone, now_ns)
     return FlightReport(
         name=name_of(period, zone, span),
@@ -134,8 +137,8 @@ def made_report(
         span=span,
         made_ns=now_ns,
         zone=zone,
-        headline=figures.headline(),
-        sections=figures.sections(),
+        headline=figures.headline(alerts),
+        sections=figures.sections(alerts),
         lacks=tuple(lacks),
     )
 
@@ -167,7 +170,7 @@ class Figures:
         self.made_by = list(self._owners())
         """What each owner made in the span, in micro-units."""
 
-    def sections(self) -> tuple[ReportSection, ...]:
+    def sections(self, alerts: ReportAlerts) -> tuple[ReportSection, ...]:
         """Return all of it, in the order of a report."""
         return (
             self._equity(),
@@ -178,14 +181,14 @@ class Figures:
             self._rewards(),
             self._limits(),
             self._divergences(),
-            self._alerts(),
+            _alerts(alerts),
             self._gaps(),
             self._phases(),
             self._settings(),
             self._next(),
         )
 
-    def headline(self) -> tuple[str, ...]:
+    def headline(self, alerts: ReportAlerts) -> tuple[str, ...]:
         """Return the short text: what each account made, and what a person should look at."""
         found = []
         kinds = sorted({(one["mode"], one["currency"]) for one in self._accounts})
@@ -205,12 +208,13 @@ class Figures:
         fills = self._within(
             "SELECT count(*) AS n FROM fills WHERE engine_id = ? AND at_ns >= ? AND at_ns < ?"
         )[0]["n"]
-        alerts = self._within(_ALERTS)
-        critical = sum(row["alerts"] for row in alerts if row["severity"] == "critical")
-        unseen = sum(row["unseen"] for row in alerts)
+        critical = sum(row["alerts"] for row in alerts.rows if row["severity"] == "critical")
+        unseen = sum(row["unseen"] for row in alerts.rows)
         found.append(
             f"{many(fills, 'fill')}. {many(critical, 'critical alert')}, "
             f"{many(unseen, 'alert')} unseen."
+            + " What the watch found is not known."
+            * bool(alerts.lacks)
         )
         return tuple(found) if self._accounts else ("No account traded yet.", *found)
 
@@ -446,25 +450,6 @@ class Figures:
             note="Checks are counted since the account began.",
         )
 
-    def _alerts(self) -> ReportSection:
-        rows = tuple(
-            (
-                row["severity"],
-                described(row["kind"]).title,
-                f"{row['alerts']:,}",
-                f"{row['times']:,}",
-                f"{row['unseen']:,}",
-            )
-            for row in self._within(_ALERTS)
-        )
-        return ReportSection(
-            title="Alerts",
-            columns=("Severity", "Alert", "Alerts", "Times", "Unseen"),
-            rows=rows,
-            words=2,
-            note="By their last time. Those of the watch are on the Alerts page.",
-        )
-
     def _gaps(self) -> ReportSection:
         rows = tuple(
             (
@@ -559,6 +544,27 @@ class Figures:
             note="Markets held that close within a span as long as this one, and winners "
             "that are not paid yet.",
         )
+
+
+def _alerts(alerts: ReportAlerts) -> ReportSection:
+    rows = tuple(
+        (
+            row["severity"],
+            described(row["kind"]).title,
+            f"{row['alerts']:,}",
+            f"{row['times']:,}",
+            f"{row['unseen']:,}",
+        )
+        for row in alerts.rows
+    )
+    return ReportSection(
+        title="Alerts",
+        columns=("Severity", "Alert", "Alerts", "Times", "Unseen"),
+        rows=rows,
+        words=2,
+        note="By their last time; what the watch found (an engine that is dead, a limit that is "
+        "near), while it lasted.",
+    )
 
 
 def _money(micro: int) -> str:

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from html import escape
+from pathlib import Path
 from sqlite3 import Connection
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from engine.domain.jobs.report import ReportPeriod
-from engine.errors import BadInput
-from storage.database import Table
+from engine.domain.plain import PlainDict
+from engine.errors import BadInput, PitbossError
+from storage.database import Table, dicts
+from storage.watch import NAME, reading_watch
 
 SECOND_NS = 1_000_000_000
 
@@ -211,3 +214,43 @@ def report_made_at(connection: Connection, made_ns: int) -> FlightReport:
     if found is None:
         raise BadInput("it was made anew since, or is not kept any more")
     return found.body
+
+
+# -- The alerts of a span: those the engine stored, and what the watch found itself ----------------
+
+_OF_ENGINE = (
+    "SELECT kind, severity, count(*) AS alerts, sum(count) AS times, "
+    "count(*) FILTER (WHERE acked_ns IS NULL) AS unseen FROM alerts WHERE engine_id = ? "
+    "AND last_ns >= ? AND last_ns < ? GROUP BY 1, 2"
+)
+_OF_WATCH = (
+    "SELECT kind, severity, count(*) AS alerts, sum(count) AS times, "
+    "count(*) FILTER (WHERE acked_ns IS NULL AND ended_ns IS NULL) AS unseen FROM notices "
+    "WHERE source = 'watch' AND max(last_ns, coalesce(ended_ns, 0)) >= ? AND first_ns < ? "
+    "GROUP BY 1, 2"
+)
+"""Trouble belongs to each span in which it lasted."""
+
+
+class ReportAlerts(msgspec.Struct, frozen=True, kw_only=True):
+    """Alerts of a span by their kind, the critical first, then the most frequent."""
+
+    rows: tuple[PlainDict, ...]
+    lacks: str
+    """Why what the watch found is not among them; empty = it is."""
+
+
+def alerts_of(connection: Connection, engine_id: str, span: ReportSpan, home: Path) -> ReportAlerts:
+    """Return the alerts of a span; those of the watch are read from its own file in `home`."""
+    rows = dicts(connection, _OF_ENGINE, (engine_id, span.since_ns, span.until_ns))
+    lacks = ""
+    try:
+        with reading_watch(home) as watched:
+            if watched is None:
+                lacks = f"What the watch found: there is no {NAME}, so none has run here."
+            else:
+                rows += dicts(watched, _OF_WATCH, (span.since_ns, span.until_ns))
+    except (PitbossError, OSError) as error:
+        lacks = f"What the watch found, which cannot be read: {error}."
+    rows.sort(key=lambda row: (row["severity"] != "critical", -row["alerts"]))
+    return ReportAlerts(rows=tuple(rows), lacks=lacks)

@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 def _made(period: ReportPeriod, config: Config) -> FlightReport:
     with writing(config.state_path) as connection:
-        found = made_report(connection, ENGINE_ID, period, WallClock().now_ns())
+        found = made_report(connection, ENGINE_ID, period, WallClock().now_ns(), config.home)
         with transaction(connection):
             put_report(connection, ENGINE_ID, found)
     return found

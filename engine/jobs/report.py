@@ -19,7 +19,7 @@ def report(job: ReportJob, context: JobContext) -> PlainView:
     """Make the report of the last whole period; made again it stands in the place of the first."""
     path = context.config.state_path
     with reading(path) as connection:
-        made = made_report(connection, ENGINE_ID, job.period, context.now_ns())
+        made = made_report(connection, ENGINE_ID, job.period, context.now_ns(), context.config.home)
     alert = caution(REPORT.name, made.text())
     with writing(path) as connection, transaction(connection):
         put_report(connection, ENGINE_ID, made)

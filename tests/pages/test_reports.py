@@ -46,7 +46,7 @@ def test_a_kept_report_is_read_whole_and_downloaded_as_one_page(
         )  # fmt: skip
         put_days(connection, ENGINE_ID, [day])
         for period in ReportPeriod:
-            found = made_report(connection, ENGINE_ID, period, time.time_ns())
+            found = made_report(connection, ENGINE_ID, period, time.time_ns(), desk.home)
             put_report(connection, ENGINE_ID, found)
     page = opened("reports", report=found.name)
     shown = texts(page)

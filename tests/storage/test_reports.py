@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from engine.domain.alerts import described
 from engine.domain.instruments import Leg, Mode
 from engine.domain.jobs.report import ReportPeriod
 from engine.domain.products.funding import RateType
 from engine.errors import BadInput
+from storage import watch
 from storage.database import connect_writer, insert, transaction
 from storage.phases import EnginePhase, put_phase
 from storage.pnl_days import last_day, pnl_days, put_days
@@ -132,12 +135,20 @@ def desk(state: sqlite3.Connection) -> sqlite3.Connection:
     return state
 
 
+def home_of(connection: sqlite3.Connection) -> Path:
+    return Path(connection.execute("PRAGMA database_list").fetchone()[2]).parent
+
+
+def made(connection: sqlite3.Connection, period: ReportPeriod, now_ns: int) -> FlightReport:
+    return made_report(connection, ENGINE_ID, period, now_ns, home_of(connection))
+
+
 def rows(found: FlightReport, title: str) -> tuple[tuple[str, ...], ...]:
     return next(one.rows for one in found.sections if one.title.startswith(title))
 
 
 def test_figures_are_those_of_the_span_alone_and_sum_up(desk: sqlite3.Connection) -> None:
-    found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW)
+    found = made(desk, ReportPeriod.DAILY, NOW)
     assert found.name == "daily-2026-03-10"
     # Made: (9 - 1) realised + 6 unrealised - 2 fees + 2 funding. 21 = 14 made + 5 + 3 - 1 of rest.
     assert rows(found, "PnL") == (
@@ -162,8 +173,49 @@ def test_figures_are_those_of_the_span_alone_and_sum_up(desk: sqlite3.Connection
     ]
     assert found.headline == (
         "DEMO: bots and manual orders made +14.00 pUSD.",
-        "0 fills. 1 critical alert, 1 alert unseen.",
+        "0 fills. 1 critical alert, 1 alert unseen. What the watch found is not known.",
     )
+
+
+def test_what_the_watch_found_is_counted_in_each_span_in_which_it_lasted(
+    desk: sqlite3.Connection,
+) -> None:
+    def found(kind: str, severity: str, first: int, last: int, **more: Any) -> watch.Notice:
+        return watch.Notice(
+            key=f"{kind}:{first}", source=more.pop("source", watch.NoticeSource.WATCH), kind=kind,
+            severity=severity, text="x", first_ns=first, last_ns=last, **more,
+        )  # fmt: skip
+
+    notices = (
+        found("engine_dead", "critical", NOON_BEFORE, NOON_BEFORE, ended_ns=DAY),
+        found("limit_near", "warning", DAY, NOW, count=3),
+        found("large_fill", "warning", DAY, DAY, acked_ns=NOW, acked_by="ann"),
+        found("large_fill", "warning", NOON_BEFORE, NOON_BEFORE),
+        found("job_failed", "warning", NOW, NOW),
+        found("kill", "critical", DAY, DAY, source=watch.NoticeSource.ENGINE),
+    )
+    with closing(watch.open_watch(home_of(desk) / watch.NAME)) as connection:
+        for one in notices:
+            watch.put_notice(connection, one)
+    report = made(desk, ReportPeriod.DAILY, NOW)
+    assert [(row[1], *row[2:]) for row in rows(report, "Alerts")] == [
+        (described("state").title, "1", "4", "1"),
+        ("The engine is not running", "1", "1", "0"),
+        (described("state").title, "1", "4", "0"),
+        ("A large fill", "1", "1", "0"),
+        ("A limit is nearly used up", "1", "3", "1"),
+    ]
+    assert report.headline[-1] == "0 fills. 2 critical alerts, 2 alerts unseen."
+    assert not [one for one in report.lacks if "watch" in one]
+
+
+def test_what_of_the_watch_cannot_be_read_is_said(desk: sqlite3.Connection) -> None:
+    assert "no watch.db, so none has run" in made(desk, ReportPeriod.DAILY, NOW).lacks[-1]
+    (home_of(desk) / watch.NAME).write_bytes(b"garbage" * 999)
+    report = made(desk, ReportPeriod.DAILY, NOW)
+    assert report.lacks[-1].startswith("What the watch found, which cannot be read: ")
+    assert "What the watch found is not known" in report.headline[-1]
+    assert len(rows(report, "Alerts")) == 2, "those of the engine stand"
 
 
 def test_markouts_of_what_has_no_shares_are_basis_points_beside_cents(
@@ -183,7 +235,7 @@ def test_markouts_of_what_has_no_shares_are_basis_points_beside_cents(
                 price_micro=price * 1_000_000, due_ns=None, state="known",
                 markout_micro=round(moved * 1_000_000),
             )  # fmt: skip
-    found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW)
+    found = made(desk, ReportPeriod.DAILY, NOW)
     assert [row[3:] for row in rows(found, "Markouts")] == [
         ("0.3 s", "\N{MINUS SIGN}1.23¢", "1", "0"),
         ("0.3 s", "+10.00 bp", "1", "0"),
@@ -198,7 +250,7 @@ def test_what_the_next_day_brings_and_what_changed_in_the_settings(
     diff = {"accounts": {"demo": {"starting_cash": 77.0}}}
     base = latest(desk, ENGINE_ID).version
     save(desk, engine_id=ENGINE_ID, who="bob", diff=diff, base_version=base, now_ns=DAY)
-    found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW)
+    found = made(desk, ReportPeriod.DAILY, NOW)
     assert rows(found, "What comes") == (("DEMO", "demo", "redeemable", "now", "pUSD", "7.00"),)
     (change,) = rows(found, "What changed")
     assert (change[2], change[3], change[5]) == ("bob", "Account demo: Starting cash", "77.0")
@@ -206,7 +258,7 @@ def test_what_the_next_day_brings_and_what_changed_in_the_settings(
 
 def test_modes_stay_apart(desk: sqlite3.Connection) -> None:
     add_account(desk, "other", Mode.PAPER)
-    found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW)
+    found = made(desk, ReportPeriod.DAILY, NOW)
     assert [row[0] for row in rows(found, "Equity")] == ["DEMO", "PAPER"]
     assert found.headline[1] == (
         "PAPER: no account was valued in this time: what was made is not known."
@@ -216,17 +268,17 @@ def test_modes_stay_apart(desk: sqlite3.Connection) -> None:
 def test_a_day_on_which_no_engine_ran_is_not_said_to_have_made_nothing(
     desk: sqlite3.Connection,
 ) -> None:
-    found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW + 24 * HOUR_NS)
+    found = made(desk, ReportPeriod.DAILY, NOW + 24 * HOUR_NS)
     assert found.headline == (
         "No engine ran in this time: there is nothing to report of it.",
-        "0 fills. 0 critical alerts, 0 alerts unseen.",
+        "0 fills. 0 critical alerts, 0 alerts unseen. What the watch found is not known.",
     )
     assert rows(found, "PnL") == ()
     assert rows(found, "Equity") == (("DEMO", "demo", "pUSD", *["\N{EN DASH}"] * 7),)
 
 
 def test_a_home_without_anything_has_a_report_that_says_so(state: sqlite3.Connection) -> None:
-    found = made_report(state, ENGINE_ID, ReportPeriod.MONTHLY, NOW)
+    found = made(state, ReportPeriod.MONTHLY, NOW)
     assert found.headline[0] == "No account traded yet."
     assert [one.title for one in found.sections if one.rows] == []
     assert "Nothing." in found.html()
@@ -250,14 +302,14 @@ def test_the_page_loads_nothing_and_escapes_names(desk: sqlite3.Connection) -> N
             reason="",
         )  # fmt: skip
     page = Loaded()
-    page.feed(made_report(desk, ENGINE_ID, ReportPeriod.DAILY, NOW).html())
+    page.feed(made(desk, ReportPeriod.DAILY, NOW).html())
     assert not page.tags & {"script", "img", "link", "iframe"}
     assert not page.attributes & {"src", "href", "onload"}
 
 
 def test_it_is_kept_once_under_its_name_and_given_back_as_it_was(desk: sqlite3.Connection) -> None:
     for now_ns in (NOW, NOW + HOUR_NS):
-        found = made_report(desk, ENGINE_ID, ReportPeriod.DAILY, now_ns)
+        found = made(desk, ReportPeriod.DAILY, now_ns)
         with transaction(desk):
             put_report(desk, ENGINE_ID, found)
     (row,) = reports(desk, ENGINE_ID)
