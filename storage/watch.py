@@ -435,6 +435,30 @@ def interrupted(connection: sqlite3.Connection, now_ns: int) -> int:
 INTERRUPTED = "the watch ended while it was sent: it may have arrived, so it is sent once more"
 
 
+def set_back(connection: sqlite3.Connection, by_ns: int, now_ns: int) -> list[Delivery]:
+    """Take times along with a clock that went back: what is due keeps its distance from now.
+
+    A time later than `now_ns` is of the clock before. An engine's alert keeps its last time, by
+    which its report is found. Return what waits and was not tried yet.
+    """
+    connection.execute(
+        "UPDATE deliveries SET due_ns = due_ns - ? WHERE state = 'waiting'", (by_ns,)
+    )
+    for table, column, where in (
+        ("deliveries", "created_ns", ""),
+        ("deliveries", "sent_ns", ""),
+        ("notices", "first_ns", ""),
+        ("notices", "last_ns", " AND source = 'watch'"),
+        ("notices", "look_ns", f" AND look_ns != {NEVER_NS}"),
+    ):
+        connection.execute(
+            f"UPDATE {table} SET {column} = {column} - ? WHERE {column} > ?{where}",  # noqa: S608 our own words
+            (by_ns, now_ns),
+        )
+    untried = "SELECT * FROM deliveries WHERE state = 'waiting' AND attempts = 0"
+    return [msgspec.convert(row, Delivery, strict=False) for row in dicts(connection, untried)]
+
+
 def waiting(connection: sqlite3.Connection) -> int:
     return int(
         connection.execute(

@@ -220,7 +220,8 @@ class Dispatch:
     def keep_key(self, alerts: AlertsRead, now_ns: int) -> None:
         """Have the machine's key made where there is none yet, or its links are wanted."""
         wanted = not self._there or (alerts.ack_links and self._ack_key is None)
-        if wanted and now_ns - self._key_ns >= PING_NS and self._sends.room():
+        soon = self._key_ns <= now_ns < self._key_ns + PING_NS
+        if wanted and not soon and self._sends.room():
             self._key_ns = now_ns
             self._sends.start(KEY, SendOrder(home=str(self._home)))
 
@@ -243,7 +244,9 @@ class Dispatch:
         )
         if name != self.ping.channel:
             self.ping, self._saying = PingSeen(channel=name), "start"
-        if not name or (now_ns < self._due_ns and not now):
+        # A clock that went back must not silence it.
+        early = now_ns < self._due_ns <= now_ns + PING_NS
+        if not name or (early and not now):
             return
         said = "fail" if why_not else self._saying
         message = AlertMessage(
@@ -332,14 +335,14 @@ def take_alerts(
     now_ns: int,
 ) -> int:
     """Take over what was read, inside a transaction; gives how many alerts are new or moved."""
-    moved = sum(_take(connection, row) for row in rows)
+    moved = sum(_take(connection, row, now_ns) for row in rows)
     number = max((known.number, *(row["id"] for row in rows)))
     told_ns = (row["last_ns"] for row in rows if row["last_ns"] <= now_ns)
     log.put_meta(connection, CURSOR, f"{number} {max((known.since_ns, *told_ns))}")
     return moved
 
 
-def _take(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
+def _take(connection: sqlite3.Connection, row: dict[str, Any], now_ns: int) -> bool:
     key = f"e{row['id']}-{row['first_ns']}"
     before = log.notice(connection, key)
     if before is not None and before.count == row["count"] and before.acked_ns == row["acked_ns"]:
@@ -347,8 +350,10 @@ def _take(connection: sqlite3.Connection, row: dict[str, Any]) -> bool:
     cells = {name: value for name, value in row.items() if name != "id"}
     cells |= {"key": key, "source": NoticeSource.ENGINE, "alert": row["id"]}
     cells |= {"severity": described(str(row["kind"])).severity}
+    # One that was raised before the clock went back is no news of later.
+    cells["first_ns"] = min(row["first_ns"], now_ns)
     if before is not None:
-        cells["step"] = before.step
+        cells |= {"step": before.step, "first_ns": before.first_ns}
         if before.acked_ns is not None:
             cells |= {"acked_ns": before.acked_ns, "acked_by": before.acked_by}
     log.put_notice(connection, msgspec.convert(cells, Notice, strict=False))
@@ -476,6 +481,18 @@ class Planner:
             return NEVER_NS, step
         # After a watch that was away, the steps it missed are not taken all at once.
         return max(due_ns + every_ns, self._now_ns + every_ns // 2), step
+
+    def set_back(self, by_ns: int) -> None:
+        """Let what waits keep its waits over a clock that went back, but wait out quiet hours."""
+        for one in log.set_back(self._connection, by_ns, self._now_ns):
+            rule = self._alerts.rules.get(one.rule)
+            covered = log.notices_covered(self._connection, one.id)
+            if rule is None or not covered:
+                continue
+            kind = described(covered[0][0].kind)
+            until_ns = quiet_until_ns(rule, kind, self._alerts.zone, one.due_ns)
+            if until_ns:
+                log.settle(self._connection, one.id, due_ns=until_ns)
 
     def _plan(self, route: Route, reason: Reason, one: Notice) -> None:
         due_ns = self._due_ns(route, reason, described(one.kind))

@@ -211,6 +211,8 @@ class Watch:
         self._found: dict[str, tuple[Trouble, ...]] = {}
         self._forgot_ns = 0
         self._log = DeliveryLog(place.home / log.NAME, now_ns)
+        self._turned_ns = 0
+        """The last turn, of this watch or of the one before it; 0 = there was none."""
         self._meta, self._forerunner = self._log.run(self._restored)
         self._settings = SettingsReader(self._meta.get(SETTINGS), place.port)
         self._dispatch = Dispatch(place.home, place.state, sends, self._meta.get(PING))
@@ -229,8 +231,9 @@ class Watch:
                 kept[name] = found
         beat, stopped = log.meta(connection, BEAT), log.meta(connection, STOPPED)
         log.put_meta(connection, KINDS, json.dumps(kinds_as_rows()))
+        self._turned_ns = msgspec.json.decode(beat, type=Beat).at_ns if beat else 0
         return kept, Forerunner(
-            looked_ns=msgspec.json.decode(beat, type=Beat).at_ns if beat else 0,
+            looked_ns=self._turned_ns,
             stopped_ns=int(stopped or 0),
             began_ns=self._began_ns,
         )
@@ -240,6 +243,7 @@ class Watch:
     def turn(self, now_ns: int) -> None:
         """Look, remember, decide, send."""
         self._log.mend(now_ns)
+        self._began_ns = min(self._began_ns, now_ns)  # later than now = the clock went back
         desk = Desk(
             self.place,
             self._settings.now,
@@ -256,11 +260,15 @@ class Watch:
         self._dispatch.collect()
 
         def work(connection: sqlite3.Connection) -> list[tuple[str, SendOrder]]:
+            planner = Planner(connection, self._dispatch.names(), self._settings.now, now_ns)
+            if now_ns < self._turned_ns:
+                planner.set_back(self._turned_ns - now_ns)
             take_alerts(connection, known, rows, now_ns)
             take_trouble(connection, found, now_ns)
-            return self._decided(connection, now_ns)
+            return self._decided(connection, planner, now_ns)
 
         orders = self._log.run(work)
+        self._turned_ns = now_ns
         self._dispatch.settled(now_ns)
         self._dispatch.start(orders)
         self._dispatch.keep_key(self._settings.now, now_ns)
@@ -282,11 +290,12 @@ class Watch:
         """Return how many deliveries are on their way, or due and not tried yet."""
         return log.leaving(self._log.connection, now_ns)
 
-    def _decided(self, connection: sqlite3.Connection, now_ns: int) -> list[tuple[str, SendOrder]]:
+    def _decided(
+        self, connection: sqlite3.Connection, planner: Planner, now_ns: int
+    ) -> list[tuple[str, SendOrder]]:
         """Write this turn down: requests, what came back, plans, what leaves."""
         self._requests(connection, now_ns)
         self._dispatch.settle(connection, now_ns)
-        planner = Planner(connection, self._dispatch.names(), self._settings.now, now_ns)
         while planner.plan() >= log.ROWS_MAX:
             pass
         orders = self._dispatch.begin(connection, self._settings.now, now_ns)
@@ -331,7 +340,7 @@ class Watch:
         }
         for name, text in rows.items():
             log.put_meta(connection, name, text)
-        if now_ns - self._forgot_ns >= FORGET_NS:
+        if not self._forgot_ns <= now_ns < self._forgot_ns + FORGET_NS:
             self._forgot_ns = now_ns
             log.forget(connection, now_ns)
 

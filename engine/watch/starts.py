@@ -47,7 +47,8 @@ class ProgramStarts:
 
         `program` is supervisor's word, `instead` names the last start where there is none.
         """
-        starts = [at for at in json.loads(memory.get(self._name, "[]")) if at > now_ns - WITHIN_NS]
+        kept = json.loads(memory.get(self._name, "[]"))
+        starts = [at for at in kept if now_ns - WITHIN_NS < at <= now_ns]
         if program is not None and left_alone(program):
             self._asked = True
         now = instead

@@ -320,6 +320,23 @@ def test_a_move_is_measured_within_its_time_and_over_a_restart(stated: Stated) -
     assert "moved by 10¢ within 10 min" in text
 
 
+def test_a_clock_that_goes_back_holds_back_no_condition(stated: Stated) -> None:
+    asked(stated, moves=0.1, within_min=10)
+    book(stated, 5_000, 5_002)
+    idle_bot(stated)
+    balance(stated, 99_990_000)
+    order(stated, 1)
+    stated.turn(20)
+    stated.desk.now_ns -= 5 * 3_600 * SECOND_NS
+    stated.turn(10)
+    failed_job(stated)
+    book(stated, 6_100, 6_102)
+    stated.turn(40)
+    assert stated.kinds() == ["job_failed", "price_reached", "balance_low"]
+    stated.turn(31 * MINUTE, every=30)
+    assert "bot_idle" in stated.kinds()
+
+
 def test_a_price_alert_without_a_book_says_so(stated: Stated) -> None:
     book(stated, 5_000, 5_002, trusted=False)
     asked(stated, above=0.6)

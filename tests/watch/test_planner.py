@@ -242,6 +242,72 @@ def test_a_clock_that_goes_back_hides_no_alert(desk: Watched) -> None:
     assert count == 2
 
 
+def set_back(desk: Watched, *, restarted: bool = False) -> None:
+    """Set the clock back by five hours, also while no watch runs."""
+    desk.turn(5)
+    if restarted:
+        desk.again(-5 * HOUR, stopped=True)
+    else:
+        desk.now_ns -= 5 * HOUR * 10**9
+
+
+def test_a_clock_that_goes_back_does_not_silence_the_dead_mans_switch(desk: Watched) -> None:
+    desk.add_channel("ping", "dead_mans_switch")
+    set_back(desk)
+    before = len(desk.sends.sent)
+    desk.turn(10 * MINUTE, every=10)
+    assert 10 <= len(desk.sends.sent) - before <= 11
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_goes_back_holds_no_retry_and_no_digest(
+    desk: Watched, restarted: bool
+) -> None:
+    desk.raise_("feed", "silent", instrument="demo:a")
+    desk.sends.answers["phone"] = Outcome(error="answered 500")
+    desk.raise_("kill")
+    set_back(desk, restarted=restarted)
+    desk.turn(30)
+    assert desk.sends.titles().count("[CRITICAL] KILL") >= 2
+    desk.sends.answers.clear()
+    desk.turn(16 * MINUTE, every=30)
+    assert any("feed" in {line.kind for line in one.lines} for _, one in desk.sends.sent)
+
+
+def test_a_clock_that_goes_back_holds_no_repetition_no_escalation_and_no_limit(
+    desk: Watched,
+) -> None:
+    rule = {"escalate_min": 10, "again_min": 25, "per_hour_max": 4}
+    desk.settle({"rules": {"critical": rule}})
+    desk.raise_("kill")
+    set_back(desk)
+    desk.raise_("kill")
+    desk.turn(11 * MINUTE, every=30)
+    assert desk.sends.titles()[1:] == ["[CRITICAL] not acknowledged: KILL"]
+    desk.raise_("kill")
+    set_back(desk)
+    desk.turn(26 * MINUTE, every=30)
+    assert desk.sends.titles()[2:] == ["[CRITICAL] it goes on: KILL"]
+    for name in "abcdef":
+        desk.raise_("kill", account=name)
+    set_back(desk)
+    desk.turn(65 * MINUTE, every=30)
+    told = {line.where.get("account") for _, one in desk.sends.sent for line in one.lines}
+    assert told >= set("abcdef")
+
+
+def test_a_clock_that_goes_back_breaks_no_quiet_hours(desk: Watched) -> None:
+    desk.settle({"rules": {"warning": {"quiet": "11:00-13:00"}}})
+    desk.turn(1)
+    desk.raise_("large_fill", "a large one")
+    desk.turn(2)
+    desk.now_ns -= 30 * MINUTE * 10**9
+    desk.turn(85 * MINUTE, every=60)
+    assert desk.sends.sent == [], "12:55"
+    desk.turn(10 * MINUTE, every=60)
+    assert desk.sends.titles() == ["[WARNING] A large fill"]
+
+
 def test_a_first_watch_tells_nothing_of_long_ago(tmp_path: Path) -> None:
     desk = Watched(tmp_path / "home")
     desk.add_channel("phone")

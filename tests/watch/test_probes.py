@@ -15,7 +15,7 @@ import pytest
 
 from engine.clock import WallClock
 from engine.watch import desk as desk_module
-from engine.watch.desk import SECOND_NS, Desk, DeskPlace, Heartbeat, Trouble
+from engine.watch.desk import SECOND_NS, Desk, DeskPlace, Heartbeat, Trouble, Unreadable
 from engine.watch.probes import engine as engine_probe
 from engine.watch.probes import probes
 from engine.watch.probes.dashboard import DashboardProbe
@@ -31,6 +31,7 @@ from storage.phases import EnginePhase, put_phase
 from storage.schema import migrate
 from storage.supervisor import SHUTTING_DOWN, ProgramStatus, SupervisorFault
 from tests.fakes.supervisor import supervised
+from tests.ports import free_port
 from tests.watch.desks import NOON_NS, Receiver, Watched
 
 ME = os.getpid()
@@ -337,6 +338,40 @@ def test_a_program_in_a_crash_loop_is_told_though_it_is_never_away_for_long(
         else ["the worker ended by itself and was started again 3 times within 10 minutes"]
     )
     assert kinds(found) == ([] if asked else ["worker_down"])
+
+
+BACK_NS = 5 * 3_600 * SECOND_NS
+
+
+def set_back(probe: object, desk: Desk, for_s: float) -> list[str]:
+    """Look, set the clock back by five hours, and look for so long."""
+    told(probe, desk, 1)
+    return kinds(told(probe, desk, for_s, from_ns=NOON_NS - BACK_NS))
+
+
+def test_a_clock_that_goes_back_hides_no_program_that_is_away_or_silent(tmp_path: Path) -> None:
+    away = program("FATAL", pid=0)
+    assert set_back(EngineProbe(), seen(tmp_path, programs={"engine": away}), 11) == ["engine_dead"]
+    hung = seen(tmp_path, programs={"engine": program()}, heartbeat=beat(1))
+    assert set_back(EngineProbe(), hung, 44) == []
+    assert set_back(EngineProbe(), hung, 47) == ["engine_hung"]
+    down = seen(tmp_path, programs={"worker": away})
+    assert set_back(ProgramsProbe(), down, 21) == ["worker_down"]
+    port = free_port()
+    silent = seen(tmp_path, port=port, programs={"dashboard": program()})
+    silent.began_ns = NOON_NS - 2 * BACK_NS
+    assert set_back(DashboardProbe(), silent, 0) == ["dashboard_silent"]
+    lost = seen(tmp_path, unreadable=Unreadable(kind="state_missing", text="gone"))
+    assert set_back(StateProbe(), lost, 3) == ["state_missing"]
+
+
+def test_a_clock_that_goes_back_makes_no_crash_loop_of_old_starts(tmp_path: Path) -> None:
+    hour_ns = 3_600 * SECOND_NS
+    desk = seen(tmp_path, programs={"engine": program()}, heartbeat=beat(1))
+    desk.restarts_ns = tuple(NOON_NS - hour * hour_ns for hour in range(1, 4))
+    desk.meta["engine starts"] = json.dumps(list(desk.restarts_ns))
+    assert told(EngineProbe(), desk, 1) == []
+    assert set_back(EngineProbe(), desk, 1) == []
 
 
 def test_a_supervisor_that_ended_is_told_at_once(tmp_path: Path) -> None:

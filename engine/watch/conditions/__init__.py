@@ -76,5 +76,6 @@ class Since:
 
     def longer(self, found: Iterable[str], for_ns: int, now_ns: int) -> set[str]:
         """Return which of those found have been found for so long; the others are forgotten."""
-        self._since_ns = {name: self._since_ns.get(name, now_ns) for name in found}
+        # One later than now was noted before the clock went back.
+        self._since_ns = {name: min(self._since_ns.get(name, now_ns), now_ns) for name in found}
         return {name for name, since_ns in self._since_ns.items() if now_ns - since_ns >= for_ns}

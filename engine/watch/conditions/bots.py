@@ -46,8 +46,9 @@ class Bots:
             row["bot"]
             for row in seen.rows(
                 "SELECT DISTINCT bot FROM orders WHERE engine_id = ? AND mode IN "
-                "('demo', 'paper', 'live') AND created_ns >= ?",
+                "('demo', 'paper', 'live') AND created_ns BETWEEN ? AND ?",
                 seen.now_ns - for_ns,
+                seen.now_ns,
             )
         }
         for name in sorted(self._since.longer(idle, for_ns, seen.now_ns) - placed):

@@ -66,7 +66,7 @@ def _between(seen: StateSeen, held: set[str], for_ns: int) -> Iterator[Trouble]:
     """
     kept: dict[str, int] = msgspec.json.decode(seen.meta.get(SERIES, "{}"))
     kept |= dict.fromkeys(held, seen.now_ns)
-    kept = {place: at_ns for place, at_ns in kept.items() if seen.now_ns - at_ns < for_ns}
+    kept = {place: at_ns for place, at_ns in kept.items() if 0 <= seen.now_ns - at_ns < for_ns}
     seen.meta[SERIES] = msgspec.json.encode(kept).decode()
     for place in sorted(kept.keys() - held):
         account, _, series = place.partition("/")

@@ -19,7 +19,7 @@ class Jobs:
 
     def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give jobs that failed since the last look."""
-        since_ns = int(seen.meta.get(CURSOR, seen.now_ns))
+        since_ns = min(int(seen.meta.get(CURSOR, seen.now_ns)), seen.now_ns)
         rows = seen.rows(
             "SELECT id, kind, error, finished_ns FROM jobs WHERE engine_id = ? AND "
             "state = 'failed' AND finished_ns > ? ORDER BY finished_ns LIMIT ?",

@@ -104,7 +104,8 @@ def reached(rule: PriceRule, price: float, kept: Kept, now_ns: int, words: SaysP
     if rule.below is not None:
         return f"the price is at or below {words(rule.below)}" if price <= rule.below else ""
     within_ns = rule.within_min * MINUTE_NS
-    kept.samples = [one for one in kept.samples if one[0] > now_ns - within_ns]
+    # Those later than now are of a clock that went back.
+    kept.samples = [one for one in kept.samples if now_ns - within_ns < one[0] <= now_ns]
     if not kept.samples or now_ns - kept.samples[-1][0] >= within_ns // SAMPLES_MAX:
         kept.samples = [*kept.samples, (now_ns, price)]
     low, high = (pick(one for _, one in kept.samples) for pick in (min, max))

@@ -33,6 +33,8 @@ class EngineProbe:
         self._starts = ProgramStarts(ENGINE)
         self._stopped_ns: int | None = None
         """The stop that was read last, ns UTC; 0 = there was none yet, None = not read yet."""
+        self._ahead = (0, 0)
+        """A sign of life that is later than now, and when it was seen first."""
 
     def look(self, desk: Desk, now_ns: int) -> Iterator[Trouble]:
         """Give what is wrong with the engine."""
@@ -47,7 +49,7 @@ class EngineProbe:
             self._away_ns = 0
             yield from self._hung(desk, pid, stands or "", program, now_ns)
             return
-        self._away_ns = self._away_ns or now_ns
+        self._away_ns = min(self._away_ns or now_ns, now_ns)
         if now_ns - self._away_ns >= DEAD_NS:
             yield from self._dead(desk, program, now_ns)
 
@@ -58,6 +60,10 @@ class EngineProbe:
         if beat is None or (program is not None and program.state == "STOPPING"):
             return
         since_ns = max(beat.heartbeat_ns, program.start_s * SECOND_NS if program else 0)
+        if since_ns > now_ns:  # of before the clock went back: it ages from when that was seen
+            if self._ahead[0] != since_ns or self._ahead[1] > now_ns:
+                self._ahead = since_ns, now_ns
+            since_ns = self._ahead[1]
         age_s = (now_ns - since_ns) // SECOND_NS
         if now_ns - since_ns > STALE_NS:
             stand = stands or "alive"
@@ -101,7 +107,7 @@ class EngineProbe:
         if program is None and desk.heartbeat is not None:
             instead = (desk.heartbeat.pid, desk.heartbeat.started_ns // SECOND_NS)
         seen = self._starts.look(program, desk.meta, now_ns, instead=instead)
-        written = sum(now_ns - WITHIN_NS < at_ns for at_ns in desk.restarts_ns)
+        written = sum(now_ns - WITHIN_NS < at_ns <= now_ns for at_ns in desk.restarts_ns)
         count = max(seen, written)
         if count >= RESTARTS:
             text = again("the engine", count)

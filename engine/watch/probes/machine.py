@@ -61,7 +61,7 @@ class MachineProbe:
         if free is None or free >= desk.alerts.thresholds.memory_free_mb * 1_000_000:
             self._short_ns = 0
             return
-        self._short_ns = self._short_ns or now_ns
+        self._short_ns = min(self._short_ns or now_ns, now_ns)
         if now_ns - self._short_ns >= MEMORY_FOR_NS:
             text = f"{said_bytes(free)} of memory are available"
             yield Trouble(kind="memory", text=text, numbers={"available": said_bytes(free)})
@@ -70,6 +70,7 @@ class MachineProbe:
         jump_s = self._clock.jump_ns() / SECOND_NS
         if jump_s and abs(jump_s - self._jump_s) > 1:
             self._jump_s, self._jumped_ns = jump_s, now_ns
+        self._jumped_ns = min(self._jumped_ns, now_ns)
         if self._jumped_ns and now_ns - self._jumped_ns < JUMP_KEPT_NS:
             way = "forward" if self._jump_s > 0 else "back"
             text = f"the clock went {way} by {abs(self._jump_s):,.1f} s against the machine's own"

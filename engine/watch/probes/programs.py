@@ -44,7 +44,7 @@ class ProgramsProbe:
                 if count >= RESTARTS:
                     yield Trouble(kind=f"{name}_down", text=again(called, count))
                 continue
-            since_ns = self._since_ns.setdefault(name, now_ns)
+            since_ns = self._since_ns[name] = min(self._since_ns.get(name, now_ns), now_ns)
             if now_ns - since_ns < DOWN_NS:
                 continue
             by_hand = program.state == "STOPPED" and "Not started" not in program.words

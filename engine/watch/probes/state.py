@@ -23,7 +23,8 @@ class StateProbe:
     def look(self, desk: Desk, now_ns: int) -> Iterator[Trouble]:
         """Give why nothing can be read or written."""
         found = desk.unreadable
-        self._unreadable_ns = (self._unreadable_ns or now_ns) if found else 0
+        # A time later than now was noted before the clock went back.
+        self._unreadable_ns = min(self._unreadable_ns or now_ns, now_ns) if found else 0
         if found is not None:
             # A page of a file that is being replaced may be read torn once.
             if now_ns - self._unreadable_ns >= 2 * SECOND_NS:
@@ -32,6 +33,7 @@ class StateProbe:
         holder = write_lock_holder(desk.place.state_path)
         if holder != self._holder:
             self._holder, self._since_ns = holder, now_ns
+        self._since_ns = min(self._since_ns, now_ns)
         held_ns = now_ns - self._since_ns
         if holder is not None and held_ns >= LOCKED_NS:
             name = program_name(holder)
