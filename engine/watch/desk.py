@@ -128,6 +128,8 @@ class Desk:
         """The engine's newest phase; None = it kept none, or the state is unreadable."""
         self.stopped_ns: int | None = None
         """When the engine last ended as it was asked to; 0 = never, None = not known."""
+        self.unread: list[str] = []
+        """Which rows of the engine cannot be read, a sentence each."""
         self.unreadable: Unreadable | None = None
         self.began_ns = began_ns
         """When this watch began."""
@@ -143,19 +145,38 @@ class Desk:
             self.stopping = fault.faultCode == SHUTTING_DOWN
         except FAILURES:
             pass
-        self.heartbeat, self.unreadable = None, None
+        self.heartbeat, self.unreadable, self.unread = None, None, []
         self.restarts_ns, self.last_phase, self.stopped_ns = (), None, None
         try:
             with state(self.place.state_path) as connection:
-                self.heartbeat = _heartbeat(connection)
+                self.heartbeat = self._newest_heartbeat(connection)
                 if self.heartbeat is not None:
                     engine_id = self.heartbeat.engine_id
                     self._take_phases(phases(connection, engine_id, most=PHASES_READ))
         except StorageError as error:
             self.unreadable = _why(self.place.state_path, error)
 
-    def _take_phases(self, kept: list[EnginePhase]) -> None:
+    def _newest_heartbeat(self, connection: sqlite3.Connection) -> Heartbeat | None:
+        """Return the newest heartbeat that can be read; None = there is none."""
+        names = ("engine_id", "state", "heartbeat_ns", "started_ns", "pid", "detail")
+        rows = connection.execute(
+            f"SELECT {', '.join(names)} FROM engine_state ORDER BY heartbeat_ns DESC"  # noqa: S608 our own words
+        )
+        for row in rows:
+            try:
+                return msgspec.convert(dict(zip(names, row, strict=True)), Heartbeat)
+            except msgspec.ValidationError as error:
+                self.unread.append(f"the engine's heartbeat cannot be read: {error}")
+        return None
+
+    def _take_phases(self, found: list[EnginePhase]) -> None:
         """Note what the newest phases, the latest first, tell of starts and of asked stops."""
+        kept = []
+        for one in found:
+            try:
+                kept.append(msgspec.convert(msgspec.structs.asdict(one), EnginePhase))
+            except msgspec.ValidationError as error:
+                self.unread.append(f"a phase of the engine cannot be read: {error}")
         self.restarts_ns = tuple(
             one.at_ns
             for one, before in pairwise(kept)
@@ -176,22 +197,10 @@ class Desk:
 def state(path: Path) -> Iterator[sqlite3.Connection]:
     """Give one snapshot of the state database. Raises StorageError soon, not after a long wait."""
     with closing(connect_reader(path, busy_ms=BUSY_MS)) as connection, storage_errors(path):
+        # One text that is no UTF-8 must not make every row of its table unreadable.
+        connection.text_factory = lambda text: text.decode(errors="replace")
         connection.execute("BEGIN")
         yield connection
-
-
-def _heartbeat(connection: sqlite3.Connection) -> Heartbeat | None:
-    row = connection.execute(
-        "SELECT engine_id, state, heartbeat_ns, started_ns, pid, detail FROM engine_state "
-        "ORDER BY heartbeat_ns DESC LIMIT 1"
-    ).fetchone()
-    if row is None:
-        return None
-    names = ("engine_id", "state", "heartbeat_ns", "started_ns", "pid", "detail")
-    try:
-        return msgspec.convert(dict(zip(names, row, strict=True)), Heartbeat)
-    except msgspec.ValidationError as error:
-        raise StorageError(f"the engine's heartbeat cannot be read: {error}") from error
 
 
 def _why(path: Path, error: StorageError) -> Unreadable:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from engine.domain.alerts import AlertKind, Severity, described
 from engine.domain.alerts.reports import REPORT
 from engine.errors import BadInput, StorageError
 from engine.watch.channels import channels
+from engine.watch.conditions import unreadable
 from engine.watch.desk import EVENT, SECOND_NS, Trouble
 from engine.watch.messages import AlertMessage, compose, key_of_link, message_of_test
 from engine.watch.rules import HOUR_NS, MINUTE_NS, AlertsRead, Route, quiet_until_ns, routes
@@ -30,6 +32,7 @@ from storage import watch as log
 from storage.channels import ChannelEntry, read_channels
 from storage.database import dicts
 from storage.watch import NEVER_NS, Delivery, DeliveryState, Notice, NoticeSource, Reason
+from storage.watch_rows import CURSOR
 
 PING_NS = 60 * SECOND_NS
 FAILING_ATTEMPTS = 3
@@ -71,7 +74,10 @@ class Dispatch:
         """Delivery on its way → its channel."""
         self._due_ns, self._key_ns = 0, 0
         self._saying = "start"
-        self.ping = msgspec.json.decode(ping, type=PingSeen) if ping else PingSeen()
+        self.ping = PingSeen()
+        if ping:
+            with suppress(msgspec.MsgspecError):  # of another version: it begins anew
+                self.ping = msgspec.json.decode(ping, type=PingSeen)
 
     def read(self) -> None:
         """Read which channels there are."""
@@ -282,6 +288,9 @@ def _still_tells(delivery: Delivery, one: Notice) -> bool:
 ALERTS_MAX = 2_000
 """Most alerts read in one turn; the others follow in the next."""
 
+UNREAD_MAX = 20
+"""Most rows of one turn of which it is said that they cannot be read."""
+
 LOOK_BACK_NS = 600 * SECOND_NS
 """What the first watch of a home still tells: alerts younger than this."""
 
@@ -291,7 +300,25 @@ OVERLAP_NS = 60 * SECOND_NS
 REWRITE_NS = 10 * SECOND_NS
 """How often the text of lasting trouble is written again."""
 
-CURSOR = "alerts cursor"
+
+class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row of the engine's alerts must be to be taken over."""
+
+    id: int
+    kind: str
+    severity: str
+    mode: str | None
+    account: str | None
+    bot: str | None
+    instrument: str | None
+    text: str
+    count: int
+    first_ns: int
+    last_ns: int
+    acked_by: str | None
+    acked_ns: int | None
+
+
 _ALERTS = (
     "SELECT id, kind, severity, mode, account, bot, instrument, text, count, first_ns, last_ns, "
     "acked_by, acked_ns FROM alerts WHERE engine_id = ? AND "
@@ -333,20 +360,28 @@ def take_alerts(
     known: KnownAlerts,
     rows: Sequence[dict[str, Any]],
     now_ns: int,
-) -> int:
-    """Take over what was read, inside a transaction; gives how many alerts are new or moved."""
-    moved = sum(_take(connection, row, now_ns) for row in rows)
+) -> list[Trouble]:
+    """Take over what was read, inside a transaction; gives the rows that cannot be."""
+    since_ns, unread = known.since_ns, []
+    for row in rows:
+        try:
+            msgspec.convert(row, AlertRow)
+        except msgspec.ValidationError as error:
+            unread.append(unreadable(f"alert {row['id']}", error))
+            continue
+        _take(connection, row, now_ns)
+        if row["last_ns"] <= now_ns:
+            since_ns = max(since_ns, row["last_ns"])
     number = max((known.number, *(row["id"] for row in rows)))
-    told_ns = (row["last_ns"] for row in rows if row["last_ns"] <= now_ns)
-    log.put_meta(connection, CURSOR, f"{number} {max((known.since_ns, *told_ns))}")
-    return moved
+    log.put_meta(connection, CURSOR, f"{number} {since_ns}")
+    return unread[:UNREAD_MAX]
 
 
-def _take(connection: sqlite3.Connection, row: dict[str, Any], now_ns: int) -> bool:
+def _take(connection: sqlite3.Connection, row: dict[str, Any], now_ns: int) -> None:
     key = f"e{row['id']}-{row['first_ns']}"
     before = log.notice(connection, key)
     if before is not None and before.count == row["count"] and before.acked_ns == row["acked_ns"]:
-        return False
+        return
     cells = {name: value for name, value in row.items() if name != "id"}
     cells |= {"key": key, "source": NoticeSource.ENGINE, "alert": row["id"]}
     cells |= {"severity": described(str(row["kind"])).severity}
@@ -357,7 +392,6 @@ def _take(connection: sqlite3.Connection, row: dict[str, Any], now_ns: int) -> b
         if before.acked_ns is not None:
             cells |= {"acked_ns": before.acked_ns, "acked_by": before.acked_by}
     log.put_notice(connection, msgspec.convert(cells, Notice, strict=False))
-    return True
 
 
 def take_trouble(connection: sqlite3.Connection, found: Iterable[Trouble], now_ns: int) -> None:

@@ -36,6 +36,7 @@ from engine.watch.sender import Sends
 from storage import watch as log
 from storage.database import file_id, must_be, primary_code, storage_errors, transaction
 from storage.watch import MEMORY, REFUSED, Reason, RequestKind, open_watch, prepare
+from storage.watch_rows import STOPPED, remove_unreadable
 
 Result = TypeVar("Result")
 RETRY_NS = 10 * 1_000_000_000
@@ -168,13 +169,7 @@ FORGET_NS = 3_600 * SECOND_NS
 ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet (`storage.users`)."""
 
-BEAT, SETTINGS, PING, KINDS, STOPPED = (
-    "beat",
-    "settings",
-    "ping",
-    "channel kinds",
-    "stopped",
-)
+BEAT, SETTINGS, PING, KINDS = "beat", "settings", "ping", "channel kinds"
 """What the watch keeps in its log beside notices: names of rows of `meta`."""
 
 
@@ -223,6 +218,11 @@ class Watch:
         A watch that was stopped leaves a mark; one that was killed does not, however soon the next
         one began. The mark stands until this one has looked.
         """
+        if removed := remove_unreadable(connection):
+            say("failed", part="delivery log", error=removed)
+            said = f"rows of the delivery log cannot be read and were removed: {removed}"[:600]
+            subject = f"{EVENT}log {self._began_ns}"
+            self._found["log"] = (Trouble(kind="watch_part", subject=subject, text=said),)
         log.interrupted(connection, self._began_ns)
         text = log.meta(connection, MEMORY)
         kept: dict[str, str] = json.loads(text) if text else {}
@@ -231,7 +231,8 @@ class Watch:
                 kept[name] = found
         beat, stopped = log.meta(connection, BEAT), log.meta(connection, STOPPED)
         log.put_meta(connection, KINDS, json.dumps(kinds_as_rows()))
-        self._turned_ns = msgspec.json.decode(beat, type=Beat).at_ns if beat else 0
+        with suppress(msgspec.MsgspecError):  # of another version
+            self._turned_ns = msgspec.json.decode(beat, type=Beat).at_ns if beat else 0
         return kept, Forerunner(
             looked_ns=self._turned_ns,
             stopped_ns=int(stopped or 0),
@@ -256,15 +257,15 @@ class Watch:
         self._dispatch.read()
         known = known_alerts(self._log.connection, now_ns)
         rows = self._look(desk, known, now_ns)
-        found = [*self._all_found(), *self._own_trouble()]
+        found = [*self._all_found(), *self._own_trouble(), *_unread(desk)]
         self._dispatch.collect()
 
         def work(connection: sqlite3.Connection) -> list[tuple[str, SendOrder]]:
             planner = Planner(connection, self._dispatch.names(), self._settings.now, now_ns)
             if now_ns < self._turned_ns:
                 planner.set_back(self._turned_ns - now_ns)
-            take_alerts(connection, known, rows, now_ns)
-            take_trouble(connection, found, now_ns)
+            unread = take_alerts(connection, known, rows, now_ns)
+            take_trouble(connection, [*found, *unread], now_ns)
             return self._decided(connection, planner, now_ns)
 
         orders = self._log.run(work)
@@ -444,6 +445,12 @@ def _critical(found: list[Trouble]) -> str:
     """Return what keeps the desk from being well, in words; empty = all is well."""
     bad = [one for one in found if described(one.kind).severity is Severity.CRITICAL]
     return "; ".join(f"{described(one.kind).title}: {one.text}" for one in bad)[:1_000]
+
+
+def _unread(desk: Desk) -> Iterator[Trouble]:
+    """Give what of the engine's rows cannot be read, as one for each kind of row."""
+    for text in {one.partition(":")[0]: one for one in desk.unread}.values():
+        yield Trouble(kind="watch_part", subject=text.partition(":")[0], text=text)
 
 
 def _detail(text: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -21,6 +21,9 @@ EVERY = "*"
 
 ADDRESS = "http://127.0.0.1:8501"
 """Where the dashboard is unless the settings say otherwise; there the port is the desk's own."""
+
+QUIET = r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$"
+"""What quiet hours look like."""
 
 MINUTE_NS = 60 * 1_000_000_000
 HOUR_NS = 60 * MINUTE_NS
@@ -35,10 +38,10 @@ class RuleRead(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...] = (EVERY,)
     mute: bool = False
     digest_min: int = 0
-    quiet: str = ""
+    quiet: Annotated[str, msgspec.Meta(pattern=QUIET)] = ""
     quiet_unless: Severity = Severity.CRITICAL
     again_min: int = 60
-    per_hour_max: int = 30
+    per_hour_max: Annotated[int, msgspec.Meta(ge=1)] = 30
     escalate_min: int = 0
     escalate_to: tuple[str, ...] = ()
     on: bool = True
@@ -207,7 +210,7 @@ class SettingsReader:
         self._version = row[0]
         try:
             self._now, self.error = msgspec.json.decode(row[1], type=_Document).alerts, ""
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, TypeError) as error:
             self.error = f"version {row[0]} of the settings: {error}"
 
     def kept(self) -> str:

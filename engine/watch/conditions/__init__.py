@@ -63,6 +63,15 @@ def event(subject: str) -> str:
     return EVENT + subject
 
 
+def unreadable(what: str, error: Exception, *, lasts: bool = False) -> Trouble:
+    """Return the trouble of one row that cannot be judged: the others go on.
+
+    `lasts`: it is looked at again each time, and may be well by then.
+    """
+    text = f"{what} cannot be read: {type(error).__name__}: {error}"[:400]
+    return Trouble(kind="watch_part", subject=what if lasts else event(what), text=text)
+
+
 def amount(micro: int, currency: str) -> str:
     """Return micro-units as a person reads them."""
     return f"{Decimal(micro).scaleb(-MICRO_DECIMALS):,.2f} {currency}"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from engine.domain.legs import traded
 from engine.domain.money import MICRO
-from engine.watch.conditions import StateSeen, amount, event
+from engine.domain.plain import PlainDict
+from engine.watch.conditions import StateSeen, amount, event, unreadable
 from engine.watch.desk import Trouble
 
 FILLS_MAX = 500
@@ -30,21 +31,31 @@ class FillsCondition:
         number = min(int(seen.meta.get(CURSOR, last)), last)
         for row in seen.rows(_QUERY, number, FILLS_MAX):
             number = row["number"]
-            value = row["value_micro"]
-            if value is None or value <= seen.alerts.thresholds.large_fill * MICRO:
-                continue
-            worth = amount(value, row["currency"])
-            yield Trouble(
-                kind="large_fill",
-                subject=event(f"{row['account']}/{row['id']}"),
-                text=f"{row['side']}{traded(row['leg'])} of {row['instrument']} filled for {worth}",
-                numbers={"value": worth},
-                mode=row["mode"],
-                account=row["account"],
-                bot=row["bot"] or None,
-                instrument=row["instrument"],
-            )
+            try:
+                found = _large(row, seen.alerts.thresholds.large_fill * MICRO)
+            except (ValueError, TypeError) as error:
+                found = unreadable(f"fill {row['account']}/{row['id']}", error)
+            if found is not None:
+                yield found
         seen.meta[CURSOR] = str(number)
+
+
+def _large(row: PlainDict, threshold: float) -> Trouble | None:
+    """Return the trouble of a fill worth more than a threshold, micro-units; None = it is not."""
+    value = row["value_micro"]
+    if value is None or value <= threshold:
+        return None
+    worth = amount(value, row["currency"])
+    return Trouble(
+        kind="large_fill",
+        subject=event(f"{row['account']}/{row['id']}"),
+        text=f"{row['side']}{traded(row['leg'])} of {row['instrument']} filled for {worth}",
+        numbers={"value": worth},
+        mode=row["mode"],
+        account=row["account"],
+        bot=row["bot"] or None,
+        instrument=row["instrument"],
+    )
 
 
 CONDITION = FillsCondition

@@ -22,7 +22,8 @@ class Jobs:
         since_ns = min(int(seen.meta.get(CURSOR, seen.now_ns)), seen.now_ns)
         rows = seen.rows(
             "SELECT id, kind, error, finished_ns FROM jobs WHERE engine_id = ? AND "
-            "state = 'failed' AND finished_ns > ? ORDER BY finished_ns LIMIT ?",
+            "state = 'failed' AND finished_ns > ? AND typeof(finished_ns) = 'integer' "
+            "ORDER BY finished_ns LIMIT ?",
             since_ns,
             JOBS_MAX,
         )
@@ -31,7 +32,7 @@ class Jobs:
             yield Trouble(
                 kind="job_failed",
                 subject=event(str(row["id"])),
-                text=f"job {row['id']} ({row['kind']}) failed: {row['error'][:300]}",
+                text=f"job {row['id']} ({row['kind']}) failed: {str(row['error'])[:300]}",
             )
         seen.meta[CURSOR] = str(min(since_ns, seen.now_ns))
 

@@ -13,7 +13,7 @@ import msgspec
 from engine.domain.money import cents_text
 from engine.domain.plain import PlainDict
 from engine.domain.products import quoted_in_cents
-from engine.watch.conditions import Since, StateSeen, event
+from engine.watch.conditions import Since, StateSeen, event, unreadable
 from engine.watch.desk import Trouble
 from engine.watch.rules import MINUTE_NS, PriceRule
 from storage.watch import PRICE_ALERT
@@ -56,8 +56,12 @@ class Prices:
         unseen: dict[str, PriceRule] = {}
         _forget_removed(seen)
         for name, rule in sorted(seen.alerts.prices.items()):
-            kept = _kept(seen, name, rule)
-            found = price_of(seen, rule)
+            try:
+                kept = _kept(seen, name, rule)
+                found = price_of(seen, rule)
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                yield unreadable(f"the book of price alert {name}", error, lasts=True)
+                continue
             if found is None:
                 unseen[name] = rule
             else:
@@ -148,7 +152,10 @@ def _forget_removed(seen: StateSeen) -> None:
 def _kept(seen: StateSeen, name: str, rule: PriceRule) -> Kept:
     digest = hashlib.sha256(msgspec.json.encode(rule)).hexdigest()[:12]
     text = seen.meta.get(PRICE_ALERT + name)
-    kept = msgspec.json.decode(text, type=Kept) if text else Kept()
+    try:
+        kept = msgspec.json.decode(text, type=Kept) if text else Kept()
+    except msgspec.MsgspecError:  # of another version: it begins anew
+        kept = Kept()
     kept = kept if kept.rule == digest else Kept(rule=digest)
     kept.asked = msgspec.to_builtins(rule)
     return kept
