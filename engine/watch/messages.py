@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -12,6 +13,8 @@ from urllib.parse import parse_qsl, quote, urlencode
 import msgspec
 
 from engine.domain.alerts import Severity, described
+from engine.domain.alerts.reports import REPORT
+from engine.watch.desk import EVENT
 from engine.watch.rules import HOUR_NS, AlertsRead, zone_of
 from storage.watch import Delivery, Notice, Reason
 
@@ -19,6 +22,18 @@ LINES_MAX = 20
 """Most notices written in full; the others are counted."""
 
 TEXT_CHARACTERS_MAX = 600
+
+READ_BY = {
+    "bots": ("bot",),
+    "market": ("instrument",),
+    "orders": ("account", "instrument"),
+}
+"""What a page reads of its address; each page goes by the mode."""
+
+JOB_FAILED = "job_failed"
+REPORT_NAMED = re.compile(r"Flight report, (\w+): (\d{4}-\d\d-\d\d) ")
+"""How the text of a report begins: period and first day are its name (`storage.reports`)."""
+
 SECOND_NS = 1_000_000_000
 
 
@@ -173,11 +188,14 @@ def _line(
 def link_to(one: Notice, address: str) -> str:
     """Return the address of the page that shows what a notice is about."""
     page = described(one.kind).page
-    asked = {}
-    if page == "bots" and one.bot:
-        asked = {"bot": one.bot}
-    elif page in ("market", "orders") and one.instrument:
-        asked = {"instrument": one.instrument}
+    given = {name: getattr(one, name) or "" for name in ("mode", *READ_BY.get(page, ()))}
+    if one.kind == JOB_FAILED:
+        given["job"] = one.subject.removeprefix(EVENT)
+    if one.kind == REPORT.name and (named := REPORT_NAMED.match(one.text)):
+        given["report"] = "-".join(named.groups())
+    asked = {name: value for name, value in given.items() if value}
+    if page == "orders" and asked:
+        asked = {"show": "all"} | asked
     return f"{address.rstrip('/')}/{page}" + (f"?{urlencode(asked)}" if asked else "")
 
 

@@ -68,6 +68,7 @@ def test_a_report_is_a_page_in_the_mail_and_short_elsewhere(
         assert f"<h2>{escape(section.title)}</h2>" in page
     (body,) = receiver.bodies()
     assert body["lines"][0]["text"] == kept.body.text()
+    assert body["lines"][0]["link"].endswith(f"/reports?report={kept.name}")
     assert body["page"] == ""
 
 
