@@ -259,6 +259,13 @@ def _unseen(unseen: UnseenAlerts) -> StatusCell:
     return StatusCell("Unseen alerts", ", ".join(words) or "none", tone, hint="See Alerts.")
 
 
+def unseen_words(unseen: UnseenAlerts) -> str:
+    """Return what stands behind the title of the alerts in the menu, critical ones apart."""
+    words = [f"{unseen.critical:,} critical"] if unseen.critical else []
+    words += [f"{unseen.warning:,}"] if unseen.warning else []
+    return f" ({', '.join(words)})" if words else ""
+
+
 def with_watch(unseen: UnseenAlerts, found: Sequence[Notice]) -> UnseenAlerts:
     """Return the engine's unseen alerts together with what the watch found itself."""
     own = [one for one in found if one.source is NoticeSource.WATCH]

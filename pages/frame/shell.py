@@ -143,13 +143,12 @@ def _navigation() -> dict[str, list[Any]]:
     """Return the pages by group; the first one also answers to its own name."""
     made: dict[str, list[Any]] = {}
     pages = found_pages()
-    unseen = bar.unseen_now()
-    waiting = unseen.critical + unseen.warning
+    waiting = bar.unseen_words(bar.unseen_now())
     for one in pages:
         home = one is pages[0]
         entry = st.Page(
             one.draw,
-            title=one.page.title + f" ({waiting:,})" * bool(one.name == ALERTS and waiting),
+            title=one.page.title + (waiting if one.name == ALERTS else ""),
             icon=one.page.icon,
             # The first page answers at the root alone; its own name is the hidden one's below.
             url_path="home" if home else one.name,

@@ -7,7 +7,7 @@ import pytest
 
 from engine.domain.instruments import Mode
 from engine.domain.telemetry import EngineStatus
-from pages.frame.bar import StatusCell, cells, html, modes_of, toasts, with_watch
+from pages.frame.bar import StatusCell, cells, html, modes_of, toasts, unseen_words, with_watch
 from pages.kit.data import EngineHealth, health_of
 from pages.kit.words import NOTHING
 from storage.latch import Latch
@@ -211,6 +211,12 @@ def notice(kind: str, source: NoticeSource = NoticeSource.WATCH) -> Notice:
         key=kind, source=source, kind=kind, severity="warning", text="<b>it", first_ns=NOW,
         last_ns=NOW,
     )  # fmt: skip
+
+
+def test_the_menu_counts_critical_alerts_apart() -> None:
+    counts = [(2, 3), (1, 0), (0, 1_200), (0, 0)]
+    said = [unseen_words(UnseenAlerts(critical=one, warning=other)) for one, other in counts]
+    assert said == [" (2 critical, 3)", " (1 critical)", " (1,200)", ""]
 
 
 def test_unseen_alerts_are_counted_with_those_of_the_watch_by_the_severity_of_their_kind() -> None:
