@@ -523,6 +523,11 @@ def links_waiting(connection: sqlite3.Connection) -> int:
     return int(connection.execute(query, (RequestKind.ACK_LINK,)).fetchone()[0])
 
 
+def alert_key(number: int, first_ns: int) -> str:
+    """Return the key of the notice that an alert of the engine becomes."""
+    return f"e{number}-{first_ns}"
+
+
 def alert_number(key: str) -> int | None:
     """Return the engine's alert a notice's key is of; None = the watch found it itself."""
     found = re.fullmatch(r"e([0-9]{1,18})-[0-9]+", key)

@@ -69,6 +69,8 @@ def in_words(rule: AlertRule) -> str:
     where = "no channel" if rule.mute else ", ".join(map(_channel, rule.channels))
     words = [f"{about} from {rule.severity_min} on → {where}"]
     words.append(f"digest each {rule.digest_min} min" if rule.digest_min else "at once")
+    if rule.digest_min and not (rule.kinds or rule.groups):
+        words[-1] += ", except kinds sent at once"
     if rule.quiet:
         words.append(f"quiet {rule.quiet} below {rule.quiet_unless}")
     if rule.escalate_min:

@@ -34,7 +34,7 @@ from storage.channels import (
     read_channels,
     sealing_names,
 )
-from storage.watch import Notice, NoticeSource, RequestKind
+from storage.watch import NoticeSource, RequestKind
 
 REFRESH_S = 2.0
 SILENT_NS = 30_000_000_000
@@ -67,14 +67,8 @@ def own_notices(wanted: str = "", most: int = alert.SHOWN_MAX) -> int:
         text.html(alert.line({**msgspec.structs.asdict(one), "id": one.key}, now_ns()))
         with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
             if st.button("Seen", key=f"seen_{one.key}", width=74):
-                see(one)
+                alert.see(one.key)
     return len(own)
-
-
-def see(one: Notice) -> None:
-    """Acknowledge a notice; the watch ends its escalation."""
-    watch.ask(config().home, RequestKind.ACK, one.key, st.session_state["who"], now_ns())
-    st.rerun(scope="fragment")
 
 
 @st.fragment(run_every=REFRESH_S)
@@ -139,8 +133,7 @@ def _show_channel(name: str, entry: ChannelEntry, kinds: PlainView) -> None:
         if on != entry.on:
             change_channel(config().home, name, on=on)
             st.rerun()
-        pings = kinds.get(entry.kind, {}).get("pings", False)
-        if not pings and st.button("Send a test", key=f"test_{name}"):
+        if st.button("Send a test", key=f"test_{name}"):
             asked = watch.ask(
                 config().home, RequestKind.TEST, name, st.session_state["who"], now_ns()
             )

@@ -16,8 +16,9 @@ from engine.config import Config
 from engine.domain.commands.trading import FollowMarket
 from engine.domain.instruments import AccountId
 from engine.domain.plain import PlainDict
+from engine.domain.settings import AlertRule
 from engine.watch.sealed import make_key, seal
-from pages.shared import price_alerts
+from pages.shared import alert_rules, price_alerts
 from storage import watch
 from storage.channels import put_channel, read_channels
 from storage.database import reading, writing
@@ -26,6 +27,7 @@ from storage.users import ENGINE_ID
 from storage.watch import Notice, NoticeSource, PriceReached, RequestKind
 from tests.pages.seen import texts
 from tests.pages.test_asking import M1, desk, left, press
+from tests.watch.desks import Watched
 
 __all__ = ["desk"]
 
@@ -98,6 +100,19 @@ def test_a_channel_is_tested_switched_off_and_removed_and_shows_no_secret(
     assert not file.entries
 
 
+def test_a_dead_mans_switch_is_tested_like_any_channel(
+    opened: Opened, config: Config, hook: str
+) -> None:
+    kinds = [{"name": "webhook", "title": "Switch", "help": "pings", "pings": True}]
+    with closing(watch.open_watch(config.home / watch.NAME)) as connection:
+        watch.put_meta(connection, "channel kinds", json.dumps(kinds))
+    press(opened("alerts", state=FOLDS), "Send a test")
+    with watch.reading_watch(config.home) as connection:
+        assert connection is not None
+        (asked,) = watch.requests(connection)
+    assert (asked.kind, asked.subject) == (RequestKind.TEST, hook)
+
+
 def test_what_the_watch_found_stands_among_the_unseen_until_it_is_seen(
     opened: Opened, config: Config, hook: str
 ) -> None:
@@ -124,6 +139,25 @@ def test_what_the_watch_found_stands_among_the_unseen_until_it_is_seen(
     assert kept.acked_by == "operator"
 
 
+def test_an_alert_of_an_engine_that_is_gone_is_seen_by_the_watch(
+    opened: Opened, config: Config
+) -> None:
+    desk = Watched(config.home)
+    desk.raise_("kill", "KILL by ann: no order is placed")
+    desk.turn(2)
+    acked = "SELECT acked_by FROM notices WHERE kind = 'kill'"
+    for name in ("overview", "alerts"):
+        assert "no order is placed" in texts(opened(name))
+    page = opened("alerts")
+    press(page, "Seen")
+    assert desk.rows(acked) == [("operator",)]
+    page = opened("alerts")
+    assert "seen by operator, nothing more is sent" in texts(page)
+    assert "Seen" not in [one.label for one in page.button]
+    desk.turn(2)
+    assert desk.rows(acked) == [("operator",)]
+
+
 def test_a_rule_is_changed_and_one_that_is_not_valid_is_refused(
     opened: Opened, config: Config
 ) -> None:
@@ -135,7 +169,9 @@ def test_a_rule_is_changed_and_one_that_is_not_valid_is_refused(
     assert not page.exception
     rule = alerts_of(config).rules["warning"]
     assert (rule.digest_min, rule.quiet) == (5, "22:00-07:00")
-    assert "digest each 5 min" in texts(page)
+    assert "digest each 5 min, except kinds sent at once" in texts(page)
+    named = AlertRule(kinds=("kill",), digest_min=5)
+    assert "except" not in alert_rules.in_words(named), "what it names waits, too"
 
     labelled(page.text_input, "Quiet hours").set_value("late")
     press(page, "Save this rule")
