@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import threading
@@ -160,7 +161,6 @@ def test_a_thread_that_dies_of_anything_ends_the_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    before = signal.getsignal(signal.SIGUSR1)
     config = load({"PITBOSS_HOME": str(tmp_path)})
     migrate(config.state_path)
     error = KeyError("x")
@@ -182,14 +182,13 @@ def test_a_thread_that_dies_of_anything_ends_the_engine(
     try:
         assert asyncio.run(run()) is error
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        faulthandler.unregister(signal.SIGUSR1)  # the next one that registers installs it anew
 
 
 def test_each_phase_is_kept_with_its_time_and_why_also_of_an_end_without_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    before = signal.getsignal(signal.SIGUSR1)
     config = load({"PITBOSS_HOME": str(tmp_path)})
     migrate(config.state_path)
 
@@ -213,7 +212,7 @@ def test_each_phase_is_kept_with_its_time_and_why_also_of_an_end_without_a_stop(
         for error in (None, KeyError("x"), None):
             asyncio.run(run(error))
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        faulthandler.unregister(signal.SIGUSR1)  # the next one that registers installs it anew
     with reading(config.state_path) as connection:
         found = phases(connection, ENGINE_ID)[::-1]
     stopped = [INIT, LOADING, RECONCILING, STOPPING, STOPPED]
@@ -231,7 +230,6 @@ def test_a_start_that_is_refused_is_kept_as_no_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    before = signal.getsignal(signal.SIGUSR1)
     config = load({"PITBOSS_HOME": str(tmp_path)})
     bring_up_to_date(config.state_path, config.journal_path)
     fence = take_lease(config.journal_path, ENGINE_ID)
@@ -247,7 +245,7 @@ def test_a_start_that_is_refused_is_kept_as_no_stop(
                 asyncio.run(main._live(config, Venues(openers={}, markets={}), fence, None))
             assert raised.value is error
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        faulthandler.unregister(signal.SIGUSR1)  # the next one that registers installs it anew
     with reading(config.state_path) as connection:
         found = phases(connection, ENGINE_ID)[::-1]
     assert [one.phase for one in found] == [INIT, LOADING, RECOVERY] * 2
