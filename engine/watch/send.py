@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
@@ -21,6 +21,8 @@ HIDDEN = "[hidden]"
 ERROR_CHARACTERS_MAX = 400
 SECRET_CHARACTERS_MIN = 4
 PART_MIN = 16
+TOKEN_MIN = 8
+"""A shorter part of an address's path is a word, not a token."""
 
 
 class SendOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,11 +62,13 @@ def carry_out(order: SendOrder) -> Outcome:
     kind = channels().get(entry.kind)
     if kind is None:
         return Outcome(error=f"this version knows no channel {entry.kind!r}", permanent=True)
-    hidden = [one.name for one in kind.fields if not one.shown]
+    hidden = [fields.get(one.name, "") for one in kind.fields if not one.shown]
+    for value in fields.values():
+        hidden += parts_of(value)
     try:
         kind.deliver(kind.check(fields), with_reports(order, order.message))
     except Undelivered as error:
-        said = without(str(error), [fields.get(name, "") for name in hidden])
+        said = without(str(error), hidden)
         return Outcome(error=said, retry_after_s=error.retry_after_s, permanent=error.permanent)
     except PitbossError as error:
         return Outcome(error=str(error), permanent=True)
@@ -90,6 +94,24 @@ def with_reports(order: SendOrder, message: AlertMessage) -> AlertMessage:
         return msgspec.structs.replace(message, note=f"{message.note} {note}".strip())
     page = page_of(message.title, [message.html(), *(one.body() for one in found)])
     return msgspec.structs.replace(message, page=page)
+
+
+def parts_of(address: str) -> list[str]:
+    """Return what of an address may be a token: all behind its host, as a whole and in parts.
+
+    Empty for what is no address, and for one that names a host alone.
+    """
+    if "://" not in address:
+        return []
+    try:
+        found = urlsplit(address)
+    except ValueError:
+        return [address]
+    behind = address.partition("://")[2].partition(found.netloc)[2]
+    parts = [one for one in found.path.split("/") if len(one) >= TOKEN_MIN]
+    parts += [value for _, value in parse_qsl(found.query) if len(value) >= SECRET_CHARACTERS_MIN]
+    whole = [address, behind] if behind.strip("/") else []
+    return [*whole, *parts, *(one for one in (found.username, found.password) if one)]
 
 
 def without(text: str, secrets: list[str]) -> str:

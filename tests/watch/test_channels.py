@@ -8,9 +8,11 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine.domain.alerts import Severity
@@ -18,9 +20,11 @@ from engine.errors import BadInput, StorageError
 from engine.watch import sealed
 from engine.watch.channels import Undelivered, channels
 from engine.watch.channels.webhook import signature
+from engine.watch.desk import DeskPlace
 from engine.watch.messages import AlertMessage, message_of_test
-from engine.watch.send import SendOrder, carry_out, without
+from engine.watch.send import SendOrder, carry_out, parts_of, without
 from engine.watch.sender import ChildSender, clean_environment
+from storage import watch as log
 from storage.channels import KEY_NAME, NAME, change_channel, put_channel, read_channels
 from storage.watch import Reason
 from tests.ports import free_port
@@ -208,6 +212,7 @@ def test_a_certificate_that_nobody_trusts_is_refused(name: str, impostor: int) -
     with pytest.raises(Undelivered) as refused:
         channels()[name].deliver({**fields}, message())
     assert str(refused.value)
+    assert not refused.value.permanent, "it is tried again soon"
 
 
 # -- Sealed ----------------------------------------------------------------------------------------
@@ -319,6 +324,131 @@ def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
     ((name, outcome),) = sender.finished()
     assert (name, outcome.error) == ("a", "no answer within 60 s")
     listening.close()
+
+
+def test_a_call_of_the_dead_mans_switch_waits_for_no_channel_that_hangs(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    sender, file = ChildSender(), sealed.make_key(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hangs = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}", "secret": SECRET}
+        calls = {"url": f"{receiver.url}/ping", "method": "POST"}
+        for name, kind, fields in (
+            ("slow", "webhook", hangs), ("outside", "dead_mans_switch", calls),
+        ):  # fmt: skip
+            put_channel(
+                tmp_path, name,
+                sealed.seal(file, name, fields, kind=kind, label="x", now_ns=1),
+            )  # fmt: skip
+        order = SendOrder(home=str(tmp_path), channel="slow", message=message())
+        assert [sender.start(f"send {number}", order) for number in range(4)] == [True] * 3 + [
+            False
+        ]
+        call = SendOrder(home=str(tmp_path), channel="outside", message=message())
+        assert sender.start("ping", call)
+        assert not sender.start("ping", call), "one at a time"
+        assert sender.room() == 0
+        end_s = time.monotonic() + 60
+        while not (done := sender.finished()):
+            assert time.monotonic() < end_s
+            time.sleep(0.05)
+        sender.stop()
+    assert [(name, outcome.error) for name, outcome in done] == [("ping", "")]
+    assert [path for path, _, _ in receiver.got] == ["/ping"]
+
+
+@pytest.mark.parametrize("kind", ["webhook", "dead_mans_switch"])
+@pytest.mark.parametrize(
+    "echoed", ["/hooks/T0KEN-9f27aa1b?key=ab12cd34", "T0KEN-9f27aa1b ab12cd34"]
+)
+def test_an_address_that_a_server_echoes_stands_in_no_answer(
+    tmp_path: Path, receiver: Receiver, kind: str, echoed: str
+) -> None:
+    fields = {"url": f"{receiver.url}/hooks/T0KEN-9f27aa1b?key=ab12cd34"}
+    fields |= {"secret": SECRET} if kind == "webhook" else {"method": "GET"}
+    file = sealed.make_key(tmp_path)
+    put_channel(tmp_path, "one", sealed.seal(file, "one", fields, kind=kind, label="x", now_ns=1))
+    receiver.status, receiver.answer = 404, f"nothing at {echoed}".encode()
+    order = SendOrder(home=str(tmp_path), channel="one", message=message())
+    error = carry_out(order).error
+    assert "answered 404" in error
+    receiver.stop()
+    for said in (error, carry_out(order).error):
+        assert "T0KEN" not in said
+        assert "ab12cd34" not in said
+
+
+def test_what_may_be_a_token_of_an_address() -> None:
+    assert parts_of("an-example-of-a-secret") == parts_of("https://ntfy.sh/") == []
+    found = parts_of("https://ann:pass@example.org/a/0b2f77aa-11?k=vvvv&l=v")
+    assert "example.org" not in found
+    assert {"0b2f77aa-11", "vvvv", "ann", "pass", "/a/0b2f77aa-11?k=vvvv&l=v"} <= set(found)
+
+
+def test_without_a_network_at_boot_a_message_waits_and_arrives_once(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name of the host cannot be resolved until the network is there."""
+    there, resolved = threading.Event(), socket.getaddrinfo
+
+    def resolve(host: object, *rest: object, **named: object) -> object:
+        if host not in (HOST, HOST.encode()):
+            return resolved(host, *rest, **named)  # type: ignore[arg-type]
+        if not there.is_set():
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolved("127.0.0.1", *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    desk = Watched(tmp_path / "home", Inline())
+    desk.add_channel("phone", url=f"http://{HOST}:{receiver.port}/hook")
+    desk.raise_("kill")
+    desk.turn(30)
+    assert receiver.got == []
+    ((state, error),) = desk.rows("SELECT state, error FROM deliveries")
+    assert (state, "name resolution" in error) == ("waiting", True)
+    there.set()
+    desk.turn(5 * 60, every=10)
+    assert [body["title"] for body in receiver.bodies() if "KILL" in body["title"]] == [
+        "[CRITICAL] KILL"
+    ]
+    assert len({headers["X-Pitboss-Delivery"] for _, headers, _ in receiver.got}) == len(
+        receiver.got
+    )
+    desk.watch.stop(desk.now_ns)
+
+
+HOST = "hooks.pitboss.invalid"
+MEMORY_MB_MAX = 45.0
+
+
+def test_the_running_watch_stays_below_45_mb(tmp_path: Path) -> None:
+    desk = Watched(tmp_path / "home")
+    desk.add_channel("phone")
+    for number in range(30):
+        desk.raise_("kill", "x" * 2_000, account=f"account{number}")
+    desk.watch.stop(desk.now_ns)
+    (desk.home / "run").mkdir(exist_ok=True)
+    place = DeskPlace(folder=str(desk.home), state=str(desk.state))
+    with subprocess.Popen(
+        [sys.executable, "-m", "engine.watch", msgspec.json.encode(place).decode()],
+        stderr=subprocess.DEVNULL,
+    ) as program:
+        try:
+            end_s = time.monotonic() + 60
+            while turns(desk.home) == turns(desk.home, wait_s=1.2):
+                assert time.monotonic() < end_s
+            status = Path(f"/proc/{program.pid}/status").read_text()
+        finally:
+            program.terminate()
+    peak_mb = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    assert 10 < peak_mb < MEMORY_MB_MAX
+
+
+def turns(home: Path, wait_s: float = 0) -> str | None:
+    """Return what the watch of a home said of itself last, some seconds from now."""
+    time.sleep(wait_s)
+    with log.reading_watch(home) as connection:
+        return log.meta(connection, "beat") if connection else None
 
 
 HEAVY = {"pydantic", "apprise", "httpx", "requests", "cryptography", "sqlalchemy", "structlog"}
