@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -111,8 +111,13 @@ def write_channels(home: Path, given: ChannelsFile) -> None:
         ) from None
 
 
-def put_channel(home: Path, name: str, entry: ChannelEntry) -> None:
-    """Keep a sealed channel in the place of any before it. Raises BadInput, StorageError."""
+def put_channel(
+    home: Path, name: str, entry: ChannelEntry, *, switches: Collection[str] = ()
+) -> None:
+    """Keep a sealed channel in the place of any before it. Raises BadInput, StorageError.
+
+    `switches` names the kinds that are dead man's switches: of those a desk has one.
+    """
     if not re.fullmatch(NAME_PATTERN, name):
         raise BadInput("a channel's name takes a-z, 0-9, dash and underscore, at most 32")
     if not 0 < len(entry.sealed) <= SEALED_BYTES_MAX:
@@ -121,13 +126,19 @@ def put_channel(home: Path, name: str, entry: ChannelEntry) -> None:
         before = _there(home)
         if name not in before.entries and len(before.entries) >= CHANNELS_MAX:
             raise BadInput(f"there are {CHANNELS_MAX} channels, the maximum: remove one")
+        _one_switch(before, name, entry, switches)
         write_channels(
             home, msgspec.structs.replace(before, entries={**before.entries, name: entry})
         )
 
 
-def change_channel(home: Path, name: str, *, on: bool | None) -> None:
-    """Turn a channel on or off; None = remove it. Raises BadInput where there is none."""
+def change_channel(
+    home: Path, name: str, *, on: bool | None, switches: Collection[str] = ()
+) -> None:
+    """Turn a channel on or off; None = remove it. Raises BadInput where there is none.
+
+    `switches` as `put_channel` has it: a second one is not turned on.
+    """
     with _alone(home):
         before = _there(home)
         entry = before.entries.get(name)
@@ -136,7 +147,22 @@ def change_channel(home: Path, name: str, *, on: bool | None) -> None:
         kept = {one: known for one, known in before.entries.items() if one != name}
         if on is not None:
             kept[name] = msgspec.structs.replace(entry, on=on)
+            _one_switch(before, name, kept[name], switches)
         write_channels(home, msgspec.structs.replace(before, entries=kept))
+
+
+def _one_switch(
+    before: ChannelsFile, name: str, entry: ChannelEntry, switches: Collection[str]
+) -> None:
+    """Refuse a second dead man's switch: the watch calls one."""
+    if not entry.on or entry.kind not in switches:
+        return
+    for other, one in before.entries.items():
+        if other != name and one.on and one.kind in switches:
+            raise BadInput(
+                f"a desk calls one dead man's switch, and {other} is one: remove it or turn it "
+                "off first"
+            )
 
 
 def _there(home: Path) -> ChannelsFile:

@@ -178,10 +178,14 @@ def _channel(args: argparse.Namespace, config: Config) -> int:
     fields = kind.check(_fields(kind))
     now_ns = WallClock().now_ns()
     entry = sealed.seal(file, args.name, fields, kind=kind.name, label=label, now_ns=now_ns)
-    put_channel(config.home, args.name, entry)
+    put_channel(config.home, args.name, entry, switches=_switches())
     said = f"channel {args.name} is kept, sealed; `engine alerts test {args.name}` tries it"
     say(args, {"done": said, "protection": PROTECTION}, f"{said}\n{PROTECTION}")
     return 0
+
+
+def _switches() -> set[str]:
+    return {name for name, one in channels().items() if one.pings}
 
 
 def _fields(kind: Channel) -> dict[str, str]:
@@ -199,7 +203,7 @@ def _fields(kind: Channel) -> dict[str, str]:
 
 def _switch(args: argparse.Namespace, config: Config) -> int:
     on = {"on": True, "off": False, "drop": None}[args.action]
-    change_channel(config.home, args.name, on=on)
+    change_channel(config.home, args.name, on=on, switches=_switches())
     said = f"channel {args.name} is {'removed' if on is None else args.action}"
     say(args, {"done": said}, said)
     return 0

@@ -131,8 +131,12 @@ def _show_channel(name: str, entry: ChannelEntry, kinds: PlainView) -> None:
         )
         on = st.toggle("On", value=entry.on, key=f"on_{name}")
         if on != entry.on:
-            change_channel(config().home, name, on=on)
-            st.rerun()
+            try:
+                change_channel(config().home, name, on=on, switches=_switches(kinds))
+            except PitbossError as error:
+                st.error(literal(error))
+            else:
+                st.rerun()
         if st.button("Send a test", key=f"test_{name}"):
             asked = watch.ask(
                 config().home, RequestKind.TEST, name, st.session_state["who"], now_ns()
@@ -143,6 +147,11 @@ def _show_channel(name: str, entry: ChannelEntry, kinds: PlainView) -> None:
             st.rerun()
     if f"tested_{name}" in st.session_state:
         _show_test(name)
+
+
+def _switches(kinds: PlainView) -> set[str]:
+    """Return the kinds of channel that are dead man's switches."""
+    return {name for name, one in kinds.items() if one.get("pings")}
 
 
 @st.fragment(run_every=1.0)
@@ -183,7 +192,7 @@ def _add(file: ChannelsFile, kinds: PlainView) -> None:
         sealed=base64.b64decode(str(sent["sealed"])),
     )
     try:
-        put_channel(config().home, name, entry)
+        put_channel(config().home, name, entry, switches=_switches(kinds))
     except (BadInput, PitbossError) as error:
         st.error(literal(error))
         return
