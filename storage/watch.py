@@ -81,6 +81,12 @@ CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 )
 """Scripts that lead an empty file to the present schema; `user_version` counts those done."""
 
+_BESIDE = (
+    "CREATE TABLE IF NOT EXISTS counted (kind TEXT, subject TEXT, at_ns INTEGER NOT NULL, "
+    "PRIMARY KEY (kind, subject)) WITHOUT ROWID"
+)
+"""What happened and was counted on another's notice. No step: an older version does without."""
+
 
 class NoticeSource(StrEnum):
     """Who found what a notice tells."""
@@ -218,6 +224,7 @@ def prepare(connection: sqlite3.Connection, name: str = NAME) -> None:
     for number, step in enumerate(_STEPS[version:], version + 1):
         script = f"BEGIN IMMEDIATE;{step}PRAGMA user_version = {number};COMMIT;"
         connection.executescript(script)
+    connection.execute(_BESIDE)
 
 
 @contextmanager
@@ -249,36 +256,35 @@ def put_notice(connection: sqlite3.Connection, given: Notice) -> None:
 
 
 def notice(connection: sqlite3.Connection, key: str) -> Notice | None:
-    found = _notices(connection, "key = ?", (key,))
+    found = notices_where(connection, "key = ?", (key,))
     return found[0] if found else None
 
 
-def _notices(connection: sqlite3.Connection, where: str, values: Sequence[object]) -> list[Notice]:
+def notices_where(
+    connection: sqlite3.Connection, where: str, values: Sequence[object]
+) -> list[Notice]:
+    """Return notices by a condition of our own words."""
     query = f"SELECT {', '.join(_COLUMNS)} FROM notices WHERE {where}"  # noqa: S608 our own words
     return [notice_of(row) for row in dicts(connection, query, values)]
 
 
-def unseen(connection: sqlite3.Connection, most: int = ROWS_MAX) -> list[Notice]:
+def unseen(
+    connection: sqlite3.Connection, most: int = ROWS_MAX, severity: str = ""
+) -> list[Notice]:
     """Return notices that no person has seen and that are not over, the latest first."""
-    where = "acked_ns IS NULL AND ended_ns IS NULL ORDER BY last_ns DESC LIMIT ?"
-    return _notices(connection, where, (most,))
+    only = "acked_ns IS NULL AND ended_ns IS NULL AND ? IN ('', severity)"
+    return notices_where(connection, f"{only} ORDER BY last_ns DESC LIMIT ?", (severity, most))
 
 
 def to_look_at(connection: sqlite3.Connection, now_ns: int, most: int = ROWS_MAX) -> list[Notice]:
     """Return the notices rules are to be asked about now, the oldest first."""
     where = "look_ns <= ? ORDER BY last_ns LIMIT ?"
-    return _notices(connection, where, (now_ns, most))
+    return notices_where(connection, where, (now_ns, most))
 
 
 def lasting(connection: sqlite3.Connection) -> list[Notice]:
     """Return the trouble of the watch that lasts."""
-    return _notices(connection, "source = 'watch' AND ended_ns IS NULL AND look_ns >= 0", ())
-
-
-def happened(connection: sqlite3.Connection, kind: str, subject: str) -> bool:
-    """Say whether the watch has made a notice of a subject before."""
-    query = "SELECT 1 FROM notices WHERE source = 'watch' AND kind = ? AND subject = ? LIMIT 1"
-    return connection.execute(query, (kind, subject)).fetchone() is not None
+    return notices_where(connection, "source = 'watch' AND ended_ns IS NULL AND look_ns >= 0", ())
 
 
 def open_alerts(connection: sqlite3.Connection, most: int = ROWS_MAX) -> tuple[int, ...]:
@@ -435,30 +441,6 @@ def interrupted(connection: sqlite3.Connection, now_ns: int) -> int:
 INTERRUPTED = "the watch ended while it was sent: it may have arrived, so it is sent once more"
 
 
-def set_back(connection: sqlite3.Connection, by_ns: int, now_ns: int) -> list[Delivery]:
-    """Take times along with a clock that went back: what is due keeps its distance from now.
-
-    A time later than `now_ns` is of the clock before. An engine's alert keeps its last time, by
-    which its report is found. Return what waits and was not tried yet.
-    """
-    connection.execute(
-        "UPDATE deliveries SET due_ns = due_ns - ? WHERE state = 'waiting'", (by_ns,)
-    )
-    for table, column, where in (
-        ("deliveries", "created_ns", ""),
-        ("deliveries", "sent_ns", ""),
-        ("notices", "first_ns", ""),
-        ("notices", "last_ns", " AND source = 'watch'"),
-        ("notices", "look_ns", f" AND look_ns != {NEVER_NS}"),
-    ):
-        connection.execute(
-            f"UPDATE {table} SET {column} = {column} - ? WHERE {column} > ?{where}",  # noqa: S608 our own words
-            (by_ns, now_ns),
-        )
-    untried = "SELECT * FROM deliveries WHERE state = 'waiting' AND attempts = 0"
-    return [msgspec.convert(row, Delivery, strict=False) for row in dicts(connection, untried)]
-
-
 def waiting(connection: sqlite3.Connection) -> int:
     return int(
         connection.execute(
@@ -502,6 +484,7 @@ def forget(connection: sqlite3.Connection, now_ns: int) -> None:
         (now_ns - KEPT_NS,),
     )
     connection.execute("DELETE FROM requests WHERE done_ns < ?", (now_ns - KEPT_NS,))
+    connection.execute("DELETE FROM counted WHERE at_ns < ?", (now_ns - KEPT_NS,))
 
 
 # -- What people ask, and what the watch says of itself --------------------------------------------

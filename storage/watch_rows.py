@@ -1,6 +1,7 @@
-"""Rows of `watch.db` that cannot be read: another program's hand, a disk that lies.
+"""Rows of `watch.db`: events that are counted, times of a clock set back, rows that cannot be read.
 
-One such row must not end the watch at each of its starts. It is taken out, and what it was is said.
+A row that cannot be read (another program's hand, a disk that lies) must not end the watch at each
+of its starts. It is taken out, and what it was is said.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import sqlite3
 import msgspec
 
 from storage import watch as log
-from storage.database import dicts
-from storage.watch import Delivery, WatchRequest
+from storage.database import dicts, insert
+from storage.watch import Delivery, Notice, WatchRequest
 
 SHOWN_MAX = 5
 """Most removed rows that are named; the others are counted."""
@@ -84,3 +85,64 @@ def _is_readable(name: object, value: object) -> bool:
     if not isinstance(kept, dict):
         return False
     return name != log.MEMORY or all(isinstance(one, str) for one in kept.values())
+
+
+# -- What happened, and is counted -----------------------------------------------------------------
+
+
+def happened(connection: sqlite3.Connection, kind: str, subject: str) -> bool:
+    """Say whether the watch has made a notice of a subject before, or counted it on another's."""
+    query = (
+        "SELECT 1 FROM notices WHERE source = 'watch' AND kind = ?1 AND subject = ?2 UNION ALL "
+        "SELECT 1 FROM counted WHERE kind = ?1 AND subject = ?2 LIMIT 1"
+    )
+    return connection.execute(query, (kind, subject)).fetchone() is not None
+
+
+def note_counted(connection: sqlite3.Connection, kind: str, subject: str, now_ns: int) -> None:
+    """Note that what happened was counted on another's notice."""
+    insert(connection, "counted", kind=kind, subject=subject, at_ns=now_ns)
+
+
+def unseen_event(
+    connection: sqlite3.Connection,
+    kind: str,
+    account: str | None,
+    bot: str | None,
+    instrument: str | None,
+) -> Notice | None:
+    """Return the newest notice of what happened at a place that no person has seen."""
+    found = log.notices_where(
+        connection,
+        "source = 'watch' AND kind = ? AND acked_ns IS NULL AND ended_ns IS NULL "
+        "AND account IS ? AND bot IS ? AND instrument IS ? ORDER BY last_ns DESC LIMIT 1",
+        (kind, account, bot, instrument),
+    )
+    return found[0] if found else None
+
+
+# -- A clock that went back ------------------------------------------------------------------------
+
+
+def set_back(connection: sqlite3.Connection, by_ns: int, now_ns: int) -> list[Delivery]:
+    """Take times along with a clock that went back: what is due keeps its distance from now.
+
+    A time later than `now_ns` is of the clock before. An engine's alert keeps its last time, by
+    which its report is found. Return what waits and was not tried yet.
+    """
+    connection.execute(
+        "UPDATE deliveries SET due_ns = due_ns - ? WHERE state = 'waiting'", (by_ns,)
+    )
+    for table, column, where in (
+        ("deliveries", "created_ns", ""),
+        ("deliveries", "sent_ns", ""),
+        ("notices", "first_ns", ""),
+        ("notices", "last_ns", " AND source = 'watch'"),
+        ("notices", "look_ns", f" AND look_ns != {log.NEVER_NS}"),
+    ):
+        connection.execute(
+            f"UPDATE {table} SET {column} = {column} - ? WHERE {column} > ?{where}",  # noqa: S608 our own words
+            (by_ns, now_ns),
+        )
+    untried = "SELECT * FROM deliveries WHERE state = 'waiting' AND attempts = 0"
+    return [msgspec.convert(row, Delivery, strict=False) for row in dicts(connection, untried)]

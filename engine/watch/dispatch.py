@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.domain.alerts import AlertKind, Severity, described
+from engine.domain.alerts import AlertKind, Repeat, Severity, described
 from engine.domain.alerts.reports import REPORT
 from engine.errors import BadInput, StorageError
 from engine.watch.channels import channels
@@ -27,18 +27,18 @@ from engine.watch.desk import EVENT, SECOND_NS, Trouble
 from engine.watch.messages import AlertMessage, compose, key_of_link, message_of_test
 from engine.watch.rules import HOUR_NS, MINUTE_NS, AlertsRead, Route, quiet_until_ns, routes
 from engine.watch.send import Outcome, SendOrder
-from engine.watch.sender import GIVE_UP_NS, Sends, wait_ns
+from engine.watch.sender import GIVE_UP_NS, PING, Sends, wait_ns
 from storage import watch as log
 from storage.channels import ChannelEntry, read_channels
 from storage.database import dicts
 from storage.watch import NEVER_NS, Delivery, DeliveryState, Notice, NoticeSource, Reason
-from storage.watch_rows import CURSOR
+from storage.watch_rows import CURSOR, happened, note_counted, set_back, unseen_event
 
 PING_NS = 60 * SECOND_NS
 FAILING_ATTEMPTS = 3
 """After so many refusals in a row a channel counts as failing."""
 
-KEY, PING, SEND = "key", "ping", "send"
+KEY, SEND = "key", "send"
 
 
 class PingSeen(msgspec.Struct, kw_only=True):
@@ -97,6 +97,15 @@ class Dispatch:
             if one.on and not (one.kind in kinds and kinds[one.kind].pings)
         )
 
+    def _switches(self) -> list[str]:
+        """Return the dead man's switches that are on, by name: the first is called."""
+        kinds = channels()
+        return sorted(
+            name
+            for name, one in self._entries.items()
+            if one.on and one.kind in kinds and kinds[one.kind].pings
+        )
+
     def trouble(self) -> Iterator[Trouble]:
         """Give channels that refuse again and again."""
         if self.error:
@@ -105,6 +114,10 @@ class Dispatch:
             if attempts >= FAILING_ATTEMPTS and name in self._entries:
                 text = f"channel {name} refused {attempts} times in a row, last: {why}"
                 yield Trouble(kind="channel_failing", subject=name, text=text)
+        called, *others = [*self._switches(), "", ""]
+        if others[0]:
+            text = f"only {called} is called, {others[0]} never: a desk has one dead man's switch"
+            yield Trouble(kind="ping_failing", subject=others[0], text=text)
         if self.ping.refused >= FAILING_ATTEMPTS:
             text = f"{self.ping.refused} calls in a row were refused, last: {self.ping.error}"
             yield Trouble(kind="ping_failing", text=text)
@@ -239,15 +252,7 @@ class Dispatch:
 
     def call(self, why_not: str, now_ns: int, *, now: bool = False) -> None:
         """Call the dead man's switch once a minute: all is well, or why it is not."""
-        kinds = channels()
-        name = next(
-            (
-                name
-                for name, one in sorted(self._entries.items())
-                if one.on and one.kind in kinds and kinds[one.kind].pings
-            ),
-            "",
-        )
+        name = next(iter(self._switches()), "")
         if name != self.ping.channel:
             self.ping, self._saying = PingSeen(channel=name), "start"
         # A clock that went back must not silence it.
@@ -396,10 +401,12 @@ def _take(connection: sqlite3.Connection, row: dict[str, Any], now_ns: int) -> N
 
 def take_trouble(connection: sqlite3.Connection, found: Iterable[Trouble], now_ns: int) -> None:
     """Write what is wrong now: new trouble begins, trouble that is not found any more has ended."""
-    lasting = {
-        (one.kind, one.subject): one for one in log.lasting(connection) if not _is_event(one)
-    }
+    lasting = {(one.kind, one.subject): one for one in log.lasting(connection) if not is_event(one)}
+    events: dict[tuple[str | None, ...], Notice] = {}
     for one in found:
+        if is_event(one):
+            _count(connection, events, one, now_ns)
+            continue
         known = lasting.pop((one.kind, one.subject), None)
         if known is not None:
             if now_ns - known.last_ns >= REWRITE_NS and known.text != one.text:
@@ -409,16 +416,47 @@ def take_trouble(connection: sqlite3.Connection, found: Iterable[Trouble], now_n
                         known, text=one.text, numbers=one.numbers, last_ns=now_ns
                     ),
                 )
-        elif not (
-            one.subject.startswith(EVENT) and log.happened(connection, one.kind, one.subject)
-        ):
+        else:
             log.put_notice(connection, _begun(one, now_ns))
+    for event in events.values():
+        log.put_notice(connection, event)
     for gone in lasting.values():
         ended = msgspec.structs.replace(gone, ended_ns=now_ns, last_ns=now_ns, look_ns=0)
         log.put_notice(connection, ended)
 
 
-def _is_event(one: Notice | Trouble) -> bool:
+def _count(
+    connection: sqlite3.Connection,
+    events: dict[tuple[str | None, ...], Notice],
+    one: Trouble,
+    now_ns: int,
+) -> None:
+    """Make a notice of what happened, or count it on the unseen one of its kind and place.
+
+    What a notice was made of before is nothing new. `events` holds what this turn writes.
+    """
+    counts = described(one.kind).repeat is Repeat.PLACE
+    place = (one.kind, one.account, one.bot, one.instrument)
+    which = place if counts else (*place, one.subject)
+    if (which in events and not counts) or happened(connection, one.kind, one.subject):
+        return
+    before = events.get(which) or (unseen_event(connection, *place) if counts else None)
+    if before is None:
+        events[which] = _begun(one, now_ns)
+        return
+    note_counted(connection, one.kind, one.subject, now_ns)
+    events[which] = msgspec.structs.replace(
+        before,
+        count=before.count + 1,
+        text=one.text,
+        numbers=one.numbers,
+        last_ns=now_ns,
+        look_ns=0,
+    )
+
+
+def is_event(one: Notice | Trouble) -> bool:
+    """Say whether it happened once and has no end."""
     return one.subject.startswith(EVENT)
 
 
@@ -495,30 +533,26 @@ class Planner:
     def _escalate(self, one: Notice, found: Sequence[Route]) -> tuple[int, int]:
         """Plan the escalation that is due: the same channels again, then one further one a step.
 
+        Its last step is taken again and again, until a person acknowledges or the trouble is over.
         Return when the next is due, and how many were planned.
         """
         route = min(found, key=lambda each: each.rule.escalate_min)
         every_ns, ladder = route.rule.escalate_min * MINUTE_NS, route.rule.escalate_to
         due_ns = one.first_ns + (one.step + 1) * every_ns
-        if one.step > len(ladder):
-            return NEVER_NS, one.step
         if self._now_ns < due_ns:
             return due_ns, one.step
-        if one.step == 0:
+        if one.step == 0 or not ladder:
             again = [each for each in found if each.rule.escalate_min == route.rule.escalate_min]
         else:
-            again = [route._replace(channel=ladder[one.step - 1])]
+            again = [route._replace(channel=ladder[min(one.step, len(ladder)) - 1])]
         for each in again:
             self._plan(each, Reason.ESCALATION, one)
-        step = one.step + 1
-        if step > len(ladder):
-            return NEVER_NS, step
         # After a watch that was away, the steps it missed are not taken all at once.
-        return max(due_ns + every_ns, self._now_ns + every_ns // 2), step
+        return max(due_ns + every_ns, self._now_ns + every_ns // 2), one.step + 1
 
     def set_back(self, by_ns: int) -> None:
         """Let what waits keep its waits over a clock that went back, but wait out quiet hours."""
-        for one in log.set_back(self._connection, by_ns, self._now_ns):
+        for one in set_back(self._connection, by_ns, self._now_ns):
             rule = self._alerts.rules.get(one.rule)
             covered = log.notices_covered(self._connection, one.id)
             if rule is None or not covered:

@@ -24,6 +24,7 @@ from engine.watch.dispatch import (
     Dispatch,
     KnownAlerts,
     Planner,
+    is_event,
     known_alerts,
     read_alerts,
     take_alerts,
@@ -35,7 +36,16 @@ from engine.watch.send import SendOrder
 from engine.watch.sender import Sends
 from storage import watch as log
 from storage.database import file_id, must_be, primary_code, storage_errors, transaction
-from storage.watch import MEMORY, REFUSED, Reason, RequestKind, open_watch, prepare
+from storage.watch import (
+    MEMORY,
+    REFUSED,
+    Notice,
+    NoticeSource,
+    Reason,
+    RequestKind,
+    open_watch,
+    prepare,
+)
 from storage.watch_rows import STOPPED, remove_unreadable
 
 Result = TypeVar("Result")
@@ -166,6 +176,9 @@ FRESH_NS = 45 * SECOND_NS
 """Figures of an engine that has not reported for longer are not judged."""
 
 FORGET_NS = 3_600 * SECOND_NS
+NAMED_MAX = 5
+"""Most unseen critical alerts that a call of the dead man's switch names."""
+
 ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet (`storage.users`)."""
 
@@ -271,9 +284,10 @@ class Watch:
         orders = self._log.run(work)
         self._turned_ns = now_ns
         self._dispatch.settled(now_ns)
+        unseen = log.unseen(self._log.connection, NAMED_MAX, Severity.CRITICAL)
+        self._dispatch.call(_critical(found, unseen), now_ns)
         self._dispatch.start(orders)
         self._dispatch.keep_key(self._settings.now, now_ns)
-        self._dispatch.call(_critical(found), now_ns)
 
     def stop(self, now_ns: int) -> None:
         """Note that a person ended the watch, and end what it started."""
@@ -441,10 +455,18 @@ def kinds_as_rows() -> list[dict[str, object]]:
     ]
 
 
-def _critical(found: list[Trouble]) -> str:
-    """Return what keeps the desk from being well, in words; empty = all is well."""
-    bad = [one for one in found if described(one.kind).severity is Severity.CRITICAL]
-    return "; ".join(f"{described(one.kind).title}: {one.text}" for one in bad)[:1_000]
+def _critical(found: list[Trouble], unseen: list[Notice]) -> str:
+    """Return what keeps the desk from being well, in words; empty = all is well.
+
+    Trouble stands for as long as it is found; an alert of the engine, and what happened once, until
+    a person has seen it.
+    """
+    bad: list[Trouble | Notice] = [
+        one for one in found if described(one.kind).severity is Severity.CRITICAL
+    ]
+    bad += [one for one in unseen if one.source is NoticeSource.ENGINE or is_event(one)]
+    said = dict.fromkeys(f"{described(one.kind).title}: {one.text}" for one in bad)
+    return "; ".join(said)[:1_000]
 
 
 def _unread(desk: Desk) -> Iterator[Trouble]:

@@ -33,6 +33,45 @@ def test_ten_thousand_equal_events_are_one_message_with_a_count(desk: Watched) -
     assert "10,000 times" in message.text()
 
 
+def test_ten_thousand_events_that_the_watch_finds_are_one_message_with_a_count(
+    desk: Watched,
+) -> None:
+    def fills(numbers: range, instrument: str = "demo:a") -> list[Trouble]:
+        return [
+            Trouble(
+                kind="large_fill", subject=f"event:demo/{number}", text=f"number {number}",
+                account="demo", bot="b1", instrument=instrument,
+            )
+            for number in numbers
+        ]  # fmt: skip
+
+    desk.probe.found = [*fills(range(10_000)), *fills(range(10_000, 10_002), "demo:b")]
+    desk.turn(1)
+    desk.probe.found = fills(range(10_000))
+    desk.turn(9)
+    assert desk.rows("SELECT count, text FROM notices ORDER BY instrument") == [
+        (10_000, "number 9999"), (2, "number 10001"),
+    ]  # fmt: skip
+    ((_, message),) = desk.sends.sent
+    assert {line.count for line in message.lines} == {10_000, 2}
+    log.ask(desk.home, RequestKind.ACK, message.lines[0].key, "ann", desk.now_ns)
+    log.ask(desk.home, RequestKind.ACK, message.lines[1].key, "ann", desk.now_ns)
+    desk.probe.found = fills(range(9_000, 10_003))
+    desk.turn(5)
+    assert desk.rows("SELECT count FROM notices WHERE acked_ns IS NULL") == [(1,)], "one is new"
+
+
+def test_jobs_that_fail_one_after_the_other_are_counted(desk: Watched) -> None:
+    for number in range(40):
+        desk.probe.found = [
+            Trouble(kind="job_failed", subject=f"event:{number}", text=f"job {number} failed")
+        ]
+        desk.turn(1)
+    desk.turn(5)
+    assert desk.rows("SELECT count, text FROM notices") == [(40, "job 39 failed")]
+    assert desk.sends.titles() == ["[WARNING] A job failed"]
+
+
 def test_what_goes_on_is_told_again_after_the_rules_time_with_what_is_new(desk: Watched) -> None:
     desk.raise_("kill", account="demo")
     desk.turn(2)
@@ -103,13 +142,27 @@ def test_escalation_goes_on_until_a_person_acknowledges(desk: Watched) -> None:
     assert [name for name, _ in desk.sends.sent] == ["phone", "phone", "mail"]
 
 
-def test_an_escalation_that_nobody_answers_ends_with_its_last_channel(desk: Watched) -> None:
+@pytest.mark.parametrize(("ladder", "last"), [(["mail"], "mail"), ([], "phone")])
+def test_an_escalation_without_an_answer_goes_on_with_its_last_step_within_the_limit(
+    desk: Watched, ladder: list[str], last: str
+) -> None:
     desk.add_channel("mail")
-    rule = {"channels": ["phone"], "escalate_min": 10, "escalate_to": ["mail"]}
+    rule = {"channels": ["phone"], "escalate_min": 10, "escalate_to": ladder, "per_hour_max": 4}
     desk.settle({"rules": {"critical": rule, "warning": {"channels": ["phone"]}}})
     desk.raise_("kill")
-    desk.turn(HOUR, every=60)
-    assert [name for name, _ in desk.sends.sent] == ["phone", "phone", "mail"]
+    desk.turn(59 * MINUTE, every=30)
+    sent = [name for name, _ in desk.sends.sent]
+    assert sent[:2] == ["phone", "phone"]
+    assert set(sent[2:]) == {last}
+    assert sent.count(last) == 4, "the limit of an hour"
+    desk.turn(2 * HOUR, every=60)
+    assert len(desk.sends.sent) > len(sent)
+    with writing(desk.state) as connection, transaction(connection):
+        see_alert(connection, ENGINE_ID, 1, "ann", desk.now_ns)
+    desk.turn(2)
+    told = len(desk.sends.sent)
+    desk.turn(2 * HOUR, every=60)
+    assert len(desk.sends.sent) == told
 
 
 def test_a_flood_of_different_alerts_is_bounded_and_none_is_lost(desk: Watched) -> None:
@@ -277,17 +330,16 @@ def test_a_clock_that_goes_back_holds_no_retry_and_no_digest(
 def test_a_clock_that_goes_back_holds_no_repetition_no_escalation_and_no_limit(
     desk: Watched,
 ) -> None:
-    rule = {"escalate_min": 10, "again_min": 25, "per_hour_max": 4}
+    rule = {"escalate_min": 40, "again_min": 25, "per_hour_max": 4}
     desk.settle({"rules": {"critical": rule}})
     desk.raise_("kill")
     set_back(desk)
     desk.raise_("kill")
-    desk.turn(11 * MINUTE, every=30)
-    assert desk.sends.titles()[1:] == ["[CRITICAL] not acknowledged: KILL"]
-    desk.raise_("kill")
-    set_back(desk)
     desk.turn(26 * MINUTE, every=30)
-    assert desk.sends.titles()[2:] == ["[CRITICAL] it goes on: KILL"]
+    assert desk.sends.titles()[1:] == ["[CRITICAL] it goes on: KILL"]
+    set_back(desk)
+    desk.turn(15 * MINUTE, every=30)
+    assert desk.sends.titles()[2:] == ["[CRITICAL] not acknowledged: KILL"]
     for name in "abcdef":
         desk.raise_("kill", account=name)
     set_back(desk)

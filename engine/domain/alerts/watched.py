@@ -39,7 +39,7 @@ ROWS = (
               WARNING, PROGRAMS, "overview", PLACE),
     AlertKind("watch_restarted", "The watch had been ended",
               "Alerts of that time were sent late; read the end of log/watch.log.", WARNING,
-              PROGRAMS, "alerts", PLACE, Sent.AT_ONCE),
+              PROGRAMS, "alerts", Repeat.WORDS, Sent.AT_ONCE),
     AlertKind("state_locked", "The state database is locked",
               "Close the program that holds the lock; nothing new is seen meanwhile.", CRITICAL,
               PROGRAMS, "alerts", PLACE),
