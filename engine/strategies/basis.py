@@ -27,7 +27,6 @@ from engine.domain.decisions import Gate
 from engine.domain.instruments import BotId
 from engine.strategies.door import Context, Parameters
 from engine.strategies.hedged import (
-    BPS,
     LEGS_GATE,
     HedgeJudged,
     HedgeLegs,
@@ -38,6 +37,7 @@ from engine.strategies.hedged import (
     costs_bps,
     premium_bps,
 )
+from engine.strategies.taking import BPS
 
 HOUR_NS = 3_600 * S
 

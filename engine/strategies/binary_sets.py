@@ -20,10 +20,11 @@ from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
-from engine.domain.intents import Basket, Intent, Target, Urgency
+from engine.domain.intents import Intent
 from engine.domain.money import MICRO
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.taking import basket_of, crossing_target, stated
 
 S = 1_000_000_000
 VALID_NS = 2 * S
@@ -159,7 +160,7 @@ class SetArbitrage:
 
     def __init__(self, parameters: SetParameters, bot: BotId) -> None:
         self._p = parameters
-        self._bot = bot
+        del bot
         self._held: dict[str, _HeldSet] = {}
 
     def found(self, context: Context) -> SetsFound:
@@ -226,14 +227,10 @@ class SetArbitrage:
         for leg in best.legs:
             have = context.others.inventory(leg.view.instrument.id).position
             position = have + (size if leg.yes else -size)
-            targets.append(self._target(leg.view, position, leg.level, context, now_ns))
+            until_ns = now_ns + VALID_NS
+            targets.append(crossing_target(context, leg.view, position, leg.level, until_ns))
         self._held[key] = held_of(best)
-        basket = Basket(
-            bot=self._bot,
-            targets=tuple(targets),
-            valid_until_ns=now_ns + VALID_NS,
-            decision=context.decision,
-        )
+        basket = basket_of(context, targets, now_ns + VALID_NS)
         return self._decided(context, now_ns, key, gates, intents=(basket,), values=values)
 
     def _size(self, context: Context, best: BasketSet, views: list[BookView]) -> tuple[int, int]:
@@ -292,7 +289,8 @@ class SetArbitrage:
             level = view.best_ask if buys_yes else view.best_bid
             if level is not None and view.trusted:
                 position = wanted if yes else -wanted
-                intents.append(self._target(view, position, level, context, now_ns))
+                until_ns = now_ns + VALID_NS
+                intents.append(crossing_target(context, view, position, level, until_ns))
         return tuple(intents), left
 
     def _completes(
@@ -316,19 +314,6 @@ class SetArbitrage:
         first = next(iter(mine.values())).instrument
         return cost <= first.proceeds_micro(held.paid_back * first.product.one, most)
 
-    def _target(
-        self, view: BookView, position: int, level: int, context: Context, now_ns: int
-    ) -> Target:
-        return Target(
-            bot=self._bot,
-            instrument=view.instrument.id,
-            position=position,
-            limit_price=level,
-            urgency=Urgency.CROSS,
-            valid_until_ns=now_ns + VALID_NS,
-            decision=context.decision,
-        )
-
     def _decided(
         self,
         context: Context,
@@ -339,15 +324,8 @@ class SetArbitrage:
         intents: tuple[Intent, ...] = (),
         values: tuple[tuple[str, float], ...] = (),
     ) -> Evaluation:
-        decision = decided(
-            context,
-            now_ns,
-            regime="set" if self._held.get(key) else "flat",
-            gates=gates,
-            inputs=values,
-            intent=intents[0] if intents else None,
-        )
-        return Evaluation(decision=decision, intents=intents)
+        regime = "set" if self._held.get(key) else "flat"
+        return stated(context, now_ns, regime=regime, gates=gates, inputs=values, intents=intents)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop the set of a market one of whose outcomes is over."""

@@ -30,13 +30,21 @@ from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
-from engine.domain.intents import Basket, Intent, Target, Urgency
+from engine.domain.intents import Intent, Target
 from engine.domain.money import MICRO
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.taking import (
+    BPS,
+    basket_of,
+    crossing_target,
+    stated,
+    units_min,
+    units_of,
+    worst_price,
+)
 
 S = 1_000_000_000
-BPS = 10_000
 VALID_NS = 2 * S
 
 
@@ -143,7 +151,7 @@ class CrossExchange:
 
     def __init__(self, parameters: CrossExchangeParameters, bot: BotId) -> None:
         self._p = parameters
-        self._bot = bot
+        del bot
         self._seen = StockSeen()
 
     # -- Strategy ----------------------------------------------------------------------------------
@@ -169,7 +177,7 @@ class CrossExchange:
         if not fresh.passed or any(one.working_bid or one.working_ask for one in stand):
             return self._decided(context, now_ns, gates)
         held = sum(
-            _whole(view.instrument, one.position) for view, one in zip(pair, stand, strict=True)
+            units_of(view.instrument, one.position) for view, one in zip(pair, stand, strict=True)
         )
         seen, values = self._seen, (("held", held),)
         if context.reducing:
@@ -178,7 +186,7 @@ class CrossExchange:
             return self._decided(context, now_ns, gates, tuple(wanted), values)
         if not seen.built:
             return self._bought(context, pair, stand, now_ns, gates)
-        missing, least = seen.units - held, max(_least(view) for view in pair)
+        missing, least = seen.units - held, max(units_min(view) for view in pair)
         if abs(missing) >= least:
             mended = self._mended(context, pair, stand, missing, now_ns)
             return self._decided(context, now_ns, gates, mended, (*values, ("open", missing)))
@@ -204,13 +212,13 @@ class CrossExchange:
             (view, half)
             for view, half, one in zip(pair, halves, stand, strict=True)
             if half - one.position
-            >= max(view.instrument.lot, _increments(view.instrument, _least(view)))
+            >= max(view.instrument.lot, _increments(view.instrument, units_min(view)))
         ]
         have = sum(
-            _whole(view.instrument, one.position) for view, one in zip(pair, stand, strict=True)
+            units_of(view.instrument, one.position) for view, one in zip(pair, stand, strict=True)
         )
         too_small = any(
-            _whole(view.instrument, half) < _least(view)
+            units_of(view.instrument, half) < units_min(view)
             for view, half in zip(pair, halves, strict=True)
         )
         gates = (*gates, Gate("stock", not lacks and not too_small, have, seen.units))
@@ -232,7 +240,7 @@ class CrossExchange:
         values = (("edge_bps", edge), ("held", self._seen.units))
         if edge < least_bps or not context.healthy:
             return self._decided(context, now_ns, gates, values=values)
-        size, least = self._size(context, gap), max(_least(view) for view in pair)
+        size, least = self._size(context, gap), max(units_min(view) for view in pair)
         gates = (*gates, Gate("size", size >= least, size, least))
         if size < least:
             return self._decided(context, now_ns, gates, values=values)
@@ -242,12 +250,7 @@ class CrossExchange:
             position = have + sign * _increments(view.instrument, size)
             level = view.best_bid if sign < 0 else view.best_ask
             targets.append(self._target(view, position, context, now_ns, level))
-        basket = Basket(
-            bot=self._bot,
-            targets=tuple(targets),
-            valid_until_ns=now_ns + VALID_NS,
-            decision=context.decision,
-        )
+        basket = basket_of(context, targets, now_ns + VALID_NS)
         return self._decided(context, now_ns, gates, (basket,), values)
 
     def _size(self, context: Context, gap: GapFound) -> float:
@@ -257,13 +260,13 @@ class CrossExchange:
         ask = _price(bought, bought.best_ask) * (1.0 + _fee(bought))
         cash = max(0, context.inventory.cash_free_micro) / MICRO
         size = min(
-            _whole(sold.instrument, sold.book.touch[1]),
-            _whole(bought.instrument, bought.book.touch[3]),
-            _whole(sold.instrument, held),
+            units_of(sold.instrument, sold.book.touch[1]),
+            units_of(bought.instrument, bought.book.touch[3]),
+            units_of(sold.instrument, held),
             cash / ask,
             self._p.open_max / max(ask, _price(sold, sold.best_bid)),
         )
-        step = max(_whole(view.instrument, view.instrument.lot) for view in (sold, bought))
+        step = max(units_of(view.instrument, view.instrument.lot) for view in (sold, bought))
         return size // step * step
 
     def _mended(
@@ -279,7 +282,7 @@ class CrossExchange:
         places = [
             (view, one.position)
             for view, one in zip(pair, stand, strict=True)
-            if buys or _whole(view.instrument, one.position) >= -missing
+            if buys or units_of(view.instrument, one.position) >= -missing
         ]
         if not places:
             return ()
@@ -304,18 +307,9 @@ class CrossExchange:
         have = context.others.inventory(view.instrument.id).position
         buys = position > have
         if level is None:
-            touch = (view.best_ask if buys else view.best_bid) or 0
-            slip = touch * self._p.slippage_bps_max / BPS
-            level = max(view.instrument.tick, round(touch + slip if buys else touch - slip))
-        return Target(
-            bot=self._bot,
-            instrument=view.instrument.id,
-            position=position,
-            limit_price=level,
-            urgency=Urgency.CROSS,
-            valid_until_ns=now_ns + VALID_NS,
-            decision=context.decision,
-        )
+            worst = worst_price(view, self._p.slippage_bps_max, buying=buys)
+            level = worst or view.instrument.tick
+        return crossing_target(context, view, position, level, now_ns + VALID_NS)
 
     def _decided(
         self,
@@ -325,15 +319,8 @@ class CrossExchange:
         intents: tuple[Intent, ...] = (),
         values: tuple[tuple[str, float], ...] = (),
     ) -> Evaluation:
-        decision = decided(
-            context,
-            now_ns,
-            regime="stock" if self._seen.built else "flat",
-            gates=gates,
-            inputs=values,
-            intent=intents[0] if intents else None,
-        )
-        return Evaluation(decision=decision, intents=intents)
+        regime = "stock" if self._seen.built else "flat"
+        return stated(context, now_ns, regime=regime, gates=gates, inputs=values, intents=intents)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Keep no stock any more: what is left at the other venue is a person's to sell."""
@@ -371,11 +358,6 @@ def _age_s(view: BookView, now_ns: int) -> float:
     return 86_400.0 if age_ns is None else age_ns / S
 
 
-def _whole(instrument: Instrument, size: int) -> float:
-    """Return a size in units of the base: two venues may count in different increments."""
-    return float(size / 10**instrument.size_decimals)
-
-
 def _increments(instrument: Instrument, units: float) -> int:
     """Return units of the base in whole lots, rounded towards nothing."""
     size = int(round(abs(units) * 10**instrument.size_decimals, 3)) // instrument.lot
@@ -399,10 +381,3 @@ def _gap(sold: BookView, bought: BookView) -> GapFound:
 
 def _edge_of(gap: GapFound) -> float:
     return gap.edge_bps
-
-
-def _least(view: BookView) -> float:
-    """Return the least an order may be there, in units of the base."""
-    one = view.instrument
-    worth = one.notional_min_micro / MICRO * one.price_unit / (view.best_bid or 1)
-    return max(_whole(one, one.smallest), worth)

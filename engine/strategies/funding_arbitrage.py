@@ -30,7 +30,6 @@ from engine.domain.instruments import BotId
 from engine.domain.perpetual_events import MARK_DECIMALS
 from engine.strategies.door import Context, Parameters
 from engine.strategies.hedged import (
-    BPS,
     LEGS_GATE,
     HedgeJudged,
     HedgeLegs,
@@ -42,6 +41,7 @@ from engine.strategies.hedged import (
     middle_of,
     premium_bps,
 )
+from engine.strategies.taking import BPS
 
 MARK_UNIT: int = 10**MARK_DECIMALS
 

@@ -17,13 +17,21 @@ from engine.caches.views import BookView
 from engine.domain.catalog import GateWords
 from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
-from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
-from engine.domain.intents import Basket, Target, Urgency
+from engine.domain.instruments import BotId, InstrumentId, Kind
+from engine.domain.intents import Basket, Target
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.taking import (
+    BPS,
+    basket_of,
+    crossing_target,
+    stated,
+    units_min,
+    units_of,
+    worst_price,
+)
 
 S = 1_000_000_000
-BPS = 10_000
 VALID_NS = 2 * S
 APART_NS = 60 * S
 """How long a leg may stand alone before it is closed."""
@@ -92,7 +100,7 @@ class SpotAndPerpetual:
 
     def __init__(self, parameters: HedgeParameters, bot: BotId, seen: HedgeSeen) -> None:
         self._shares = parameters
-        self._bot = bot
+        del bot
         self._seen = seen
 
     def ready(self, legs: HedgeLegs) -> bool:
@@ -148,9 +156,9 @@ class SpotAndPerpetual:
             * (1.0 + self._shares.slippage_bps_max / BPS)
         )
         units = max(0, money) / 1e6 * self._shares.share / (2.0 * price)
-        step = max(_whole(one, one.lot) for one in (spot, perpetual))
+        step = max(units_of(one, one.lot) for one in (spot, perpetual))
         units = units // step * step
-        least = max(_least(view) for view in legs)
+        least = max(units_min(view) for view in legs)
         return units if units >= least else 0.0
 
     def _basket(self, context: Context, legs: HedgeLegs, now_ns: int) -> Basket | None:
@@ -158,10 +166,10 @@ class SpotAndPerpetual:
         seen = self._seen
         stand = [context.others.inventory(view.instrument.id) for view in legs]
         sizes = [
-            _whole(view.instrument, abs(one.position))
+            units_of(view.instrument, abs(one.position))
             for view, one in zip(legs, stand, strict=True)
         ]
-        least = [_whole(view.instrument, view.instrument.smallest) for view in legs]
+        least = [units_of(view.instrument, view.instrument.smallest) for view in legs]
         off = [abs(size - seen.units) >= step for size, step in zip(sizes, least, strict=True)]
         if not any(off):
             seen.apart_ns = 0
@@ -180,30 +188,16 @@ class SpotAndPerpetual:
             for view, position, one in zip(legs, wanted, stand, strict=True)
             if position != one.position
         ]
-        return Basket(
-            bot=self._bot,
-            targets=tuple(targets),
-            valid_until_ns=now_ns + VALID_NS,
-            decision=context.decision,
-        )
+        return basket_of(context, targets, now_ns + VALID_NS)
 
     def _target(
         self, view: BookView, position: int, have: int, context: Context, now_ns: int
     ) -> Target:
         """Return the target of a leg, no worse than the touch and the slippage."""
         buys = position > have
-        touch = (view.best_ask if buys else view.best_bid) or 0
-        slip = touch * self._shares.slippage_bps_max / BPS
-        limit = round(touch + slip if buys else touch - slip)
-        return Target(
-            bot=self._bot,
-            instrument=view.instrument.id,
-            position=position,
-            limit_price=max(view.instrument.tick, limit),
-            urgency=Urgency.CROSS,
-            valid_until_ns=now_ns + VALID_NS,
-            decision=context.decision,
-        )
+        limit = worst_price(view, self._shares.slippage_bps_max, buying=buys)
+        tick = view.instrument.tick
+        return crossing_target(context, view, position, limit or tick, now_ns + VALID_NS)
 
     def _decided(
         self,
@@ -214,10 +208,8 @@ class SpotAndPerpetual:
         basket: Basket | None = None,
     ) -> Evaluation:
         regime = "hedged" if self._seen.units else "flat"
-        decision = decided(
-            context, now_ns, regime=regime, gates=gates, inputs=values, intent=basket
-        )
-        return Evaluation(decision=decision, intents=(basket,) if basket else ())
+        intents = (basket,) if basket else ()
+        return stated(context, now_ns, regime=regime, gates=gates, inputs=values, intents=intents)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Want nothing more: what stands of the other leg is a person's to close."""
@@ -253,18 +245,6 @@ def _two_sided(view: BookView) -> bool:
 
 def middle_of(view: BookView) -> float:
     return ((view.best_bid or 0) + (view.best_ask or 0)) / 2.0
-
-
-def _whole(instrument: Instrument, size: int) -> float:
-    """Return a size in units of the base: the two legs may count in different increments."""
-    return float(size / 10**instrument.size_decimals)
-
-
-def _least(view: BookView) -> float:
-    """Return the least a leg's order may be, in units of the base."""
-    one = view.instrument
-    worth = one.notional_min_micro / 1e6 * one.price_unit / (view.best_bid or 1)
-    return max(_whole(one, one.smallest), worth)
 
 
 def premium_bps(legs: HedgeLegs) -> float:

@@ -27,11 +27,10 @@ from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId, Kind
-from engine.domain.intents import Target, Urgency
 from engine.domain.observed_events import KEY, Observed
 from engine.errors import BadInput
 from engine.strategies.door import Context, Evaluation, Parameters, decided
-from engine.strategies.taking import position_for, worst_price
+from engine.strategies.taking import crossing_target, position_for, worst_price
 
 S = 1_000_000_000
 HOUR_NS = 3_600 * S
@@ -144,7 +143,7 @@ class NewsSentiment:
 
     def __init__(self, parameters: NewsSentimentParameters, bot: BotId) -> None:
         self.parameters = parameters
-        self._bot = bot
+        del bot
         self.observes = tuple(parameters.keys.split())
         self.replan_ns_min = S
         self.timer_ns = LOOK_NS
@@ -208,15 +207,7 @@ class NewsSentiment:
         wanted, intent = self._wanted.get(key, 0), None
         limit = worst_price(context.view, self.parameters.slippage_bps_max, buying=wanted > have)
         if wanted != have and limit is not None:
-            intent = Target(
-                bot=self._bot,
-                instrument=key,
-                position=wanted,
-                limit_price=limit,
-                urgency=Urgency.CROSS,
-                valid_until_ns=now_ns + HOUR_NS,
-                decision=context.decision,
-            )
+            intent = crossing_target(context, context.view, wanted, limit, now_ns + HOUR_NS)
         inputs = () if tone is None else (("sentiment", tone.mean), ("scores", float(tone.scores)))
         decision = decided(
             context,

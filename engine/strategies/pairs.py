@@ -31,10 +31,10 @@ from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
-from engine.domain.intents import Target, Urgency
 from engine.errors import BadInput
 from engine.strategies.bar_rule import BPS, HOUR_NS, NO_MOVE, BarParameters, S
 from engine.strategies.door import Context, Evaluation, Reads, decided
+from engine.strategies.taking import crossing_target
 
 CRITICAL = {
     "1%": (-3.89644, -10.9519, -22.527),
@@ -200,7 +200,7 @@ class Pairs:
 
     def __init__(self, parameters: PairsParameters, bot: BotId) -> None:
         self._p = parameters
-        self._bot = bot
+        del bot
         self._per_increment = bar_spec(parameters.bars).per_increment
         self.reads = Reads(bars={parameters.bars: parameters.period + 1})
         self._held = _HeldLeg()
@@ -285,15 +285,7 @@ class Pairs:
                 room = int(context.capital_micro * instrument.value_divisor - paid) // limit
                 wanted = min(wanted, have + max(0, room) // instrument.lot * instrument.lot)
             if wanted != have:
-                intent = Target(
-                    bot=self._bot,
-                    instrument=instrument.id,
-                    position=wanted,
-                    limit_price=limit,
-                    urgency=Urgency.CROSS,
-                    valid_until_ns=now_ns + HOUR_NS,
-                    decision=context.decision,
-                )
+                intent = crossing_target(context, context.view, wanted, limit, now_ns + HOUR_NS)
         spread = self._held.spread
         decision = decided(
             context,

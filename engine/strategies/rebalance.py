@@ -19,9 +19,10 @@ from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId
-from engine.domain.intents import Target, Urgency
+from engine.domain.intents import Target
 from engine.strategies.bar_rule import BPS, HOUR_NS, NO_MOVE, BarParameters
-from engine.strategies.door import Context, Evaluation, Reads, decided
+from engine.strategies.door import Context, Evaluation, Reads
+from engine.strategies.taking import crossing_target, stated
 
 
 def weights_of(text: str) -> dict[str, float]:
@@ -101,7 +102,7 @@ class Rebalance:
 
     def __init__(self, parameters: RebalanceParameters, bot: BotId) -> None:
         self._p = parameters
-        self._bot = bot
+        del bot
         self._weights = weights_of(parameters.weights)
         self.reads = Reads(bars={parameters.bars: 1})
 
@@ -140,15 +141,7 @@ class Rebalance:
             wanted = min(wanted, have + _affordable(context, instrument, limit))
         if wanted == have:
             return self._decided(context, now_ns, (gate, drift), values)
-        intent = Target(
-            bot=self._bot,
-            instrument=instrument.id,
-            position=wanted,
-            limit_price=limit,
-            urgency=Urgency.CROSS,
-            valid_until_ns=now_ns + HOUR_NS,
-            decision=context.decision,
-        )
+        intent = crossing_target(context, context.view, wanted, limit, now_ns + HOUR_NS)
         return self._decided(context, now_ns, (gate, drift), values, intent)
 
     def _weight(self, instrument: Instrument, count: int) -> float:
@@ -173,10 +166,8 @@ class Rebalance:
         intent: Target | None = None,
     ) -> Evaluation:
         regime = "held" if context.inventory.position else "flat"
-        decision = decided(
-            context, now_ns, regime=regime, gates=gates, inputs=values, intent=intent
-        )
-        return Evaluation(decision=decision, intents=(intent,) if intent else ())
+        intents = (intent,) if intent else ()
+        return stated(context, now_ns, regime=regime, gates=gates, inputs=values, intents=intents)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Keep nothing of it anyway."""

@@ -18,7 +18,7 @@ from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Gate, Rest
 from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
-from engine.domain.intents import Target, Urgency
+from engine.domain.intents import Target
 from engine.domain.money import MICRO
 from engine.domain.products import opening_price
 from engine.domain.rules import (
@@ -42,6 +42,7 @@ from engine.errors import BadInput
 from engine.indicators.door import Variant
 from engine.indicators.library import entries, fresh, kind_of
 from engine.strategies.door import Context, Evaluation, Parameters, Reads, decided
+from engine.strategies.taking import crossing_target, worst_price
 
 S = 1_000_000_000
 HOUR_NS = 3_600 * S
@@ -147,7 +148,7 @@ class RuleRunner:
 
     def __init__(self, parameters: RulesParameters, bot: BotId) -> None:
         self._document = document = runnable(parameters.document)
-        self._bot = bot
+        del bot
         self._conditions = document.conditions
         self._texts = [(_text(one.left), _text(one.right)) for one in document.conditions]
         """Of each condition: the names of the variants it reads."""
@@ -295,14 +296,8 @@ class RuleRunner:
         return size * instrument.lot * (1 if long else -1)
 
     def _limit(self, context: Context, *, buying: bool) -> int | None:
-        """Return the worst price: the touch and the slippage; None = the book has no such side."""
-        view, instrument = context.view, context.view.instrument
-        touch = view.best_ask if buying else view.best_bid
-        if touch is None:
-            return None
-        slip = touch * self._document.slippage_bps_max / BPS
-        limit = round(touch + slip if buying else touch - slip)
-        return max(instrument.tick, min(instrument.product.top, limit))
+        """Return the worst price; None = the book has no such side, or is not trusted."""
+        return worst_price(context.view, self._document.slippage_bps_max, buying=buying)
 
     def _intent(self, context: Context, standing: RuleStanding, now_ns: int) -> Target | None:
         """Return what takes the position from what is held to what is wanted; None = nothing."""
@@ -312,15 +307,7 @@ class RuleRunner:
         limit = self._limit(context, buying=standing.wanted > held)
         if limit is None:
             return None
-        return Target(
-            bot=self._bot,
-            instrument=context.view.instrument.id,
-            position=standing.wanted,
-            limit_price=limit,
-            urgency=Urgency.CROSS,
-            valid_until_ns=now_ns + HOUR_NS,
-            decision=context.decision,
-        )
+        return crossing_target(context, context.view, standing.wanted, limit, now_ns + HOUR_NS)
 
     def forget(self, instrument: InstrumentId) -> None:
         """Drop an instrument."""

@@ -26,11 +26,10 @@ from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
-from engine.domain.intents import Target, Urgency
 from engine.domain.observed_events import KEY, Observed
 from engine.errors import BadInput
 from engine.strategies.door import Context, Evaluation, Parameters, decided
-from engine.strategies.taking import position_for, worst_price
+from engine.strategies.taking import crossing_target, position_for, worst_price
 
 S = 1_000_000_000
 HOUR_NS = 3_600 * S
@@ -135,7 +134,7 @@ class FollowedSignal:
 
     def __init__(self, parameters: SignalParameters, bot: BotId) -> None:
         self.parameters = parameters
-        self._bot = bot
+        del bot
         self.observes = (parameters.key,)
         self.replan_ns_min = S // 10
         self.timer_ns = LOOK_NS
@@ -250,19 +249,10 @@ class FollowedSignal:
         gates: tuple[Gate, ...],
         wanted: tuple[int, int] | None = None,
     ) -> Evaluation:
-        key = context.view.instrument.id
         intent = None
         if wanted is not None and signal is not None:
-            intent = Target(
-                bot=self._bot,
-                instrument=key,
-                position=wanted[0],
-                limit_price=wanted[1],
-                urgency=Urgency.CROSS,
-                valid_until_ns=now_ns + HOUR_NS,
-                confidence=min(1.0, signal.confidence),
-                decision=context.decision,
-            )
+            until_ns, sure = now_ns + HOUR_NS, min(1.0, signal.confidence)
+            intent = crossing_target(context, context.view, *wanted, until_ns, confidence=sure)
         have = context.inventory.position
         decision = decided(
             context,

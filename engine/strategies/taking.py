@@ -1,14 +1,20 @@
-"""What strategies share that take a position at the touch: the worst price, and how much it buys.
+"""What strategies share that take a position at the touch.
 
-Not a strategy: no class here has parameters.
+The worst price, how much it buys, and the target, the basket and the evaluation that say so. Not a
+strategy: no class here has parameters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.caches.views import BookView
-from engine.domain.instruments import Kind
+from engine.domain.decisions import Gate
+from engine.domain.instruments import Instrument, Kind
+from engine.domain.intents import Basket, Intent, Target, Urgency
+from engine.domain.money import MICRO
 from engine.domain.products import opening_price
-from engine.strategies.door import Context
+from engine.strategies.door import Context, Evaluation, decided
 
 BPS = 10_000
 
@@ -43,3 +49,75 @@ def position_for(context: Context, limit: int | None, part: float, share: float)
     paid = abs(have) + context.inventory.cash_free_micro * per_micro
     size = int(min(whole, paid)) // instrument.lot * instrument.lot
     return size if long else -size
+
+
+def crossing_target(
+    context: Context,
+    view: BookView,
+    position: int,
+    limit: int,
+    until_ns: int,
+    *,
+    confidence: float = 1.0,
+) -> Target:
+    """Return the target of a signed position in one book, filled at once or not at all.
+
+    `position` in size increments, `limit` the worst price in price increments, `until_ns` when it
+    is no longer wanted, in nanoseconds since the epoch.
+    """
+    return Target(
+        bot=context.bot,
+        instrument=view.instrument.id,
+        position=position,
+        limit_price=limit,
+        urgency=Urgency.CROSS,
+        valid_until_ns=until_ns,
+        confidence=confidence,
+        decision=context.decision,
+    )
+
+
+def basket_of(context: Context, targets: Sequence[Target], until_ns: int) -> Basket:
+    """Return targets that are placed together or not at all; `until_ns` as of `crossing_target`."""
+    return Basket(
+        bot=context.bot,
+        targets=tuple(targets),
+        valid_until_ns=until_ns,
+        decision=context.decision,
+    )
+
+
+def stated(
+    context: Context,
+    now_ns: int,
+    *,
+    regime: str,
+    gates: tuple[Gate, ...],
+    inputs: tuple[tuple[str, float], ...] = (),
+    intents: tuple[Intent, ...] = (),
+) -> Evaluation:
+    """Return what one look at `context.view` gave: its intents, and the record of why.
+
+    The record names the first intent; without one its outcome is the gate that failed, or `hold`.
+    """
+    decision = decided(
+        context,
+        now_ns,
+        regime=regime,
+        gates=gates,
+        inputs=inputs,
+        intent=intents[0] if intents else None,
+    )
+    return Evaluation(decision=decision, intents=intents)
+
+
+def units_of(instrument: Instrument, size: int) -> float:
+    """Return size increments in units of the base: two instruments may count in different ones."""
+    return float(size / 10**instrument.size_decimals)
+
+
+def units_min(view: BookView) -> float:
+    """Return the least an order may be at this venue and bid, in units of the base."""
+    one = view.instrument
+    worth = one.notional_min_micro / MICRO * one.price_unit / (view.best_bid or 1)
+    return max(units_of(one, one.smallest), worth)

@@ -26,12 +26,12 @@ from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, Instrument, InstrumentId
-from engine.domain.intents import Target, Urgency
 from engine.domain.legs import Side
 from engine.domain.observed_events import Observed
 from engine.domain.wallets import WalletTrade, trade_of, wallet_key
 from engine.errors import BadInput
 from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.taking import crossing_target
 
 S = 1_000_000_000
 LOOK_NS = 10 * S
@@ -163,7 +163,7 @@ class WalletCopy:
 
     def __init__(self, parameters: WalletCopyParameters, bot: BotId) -> None:
         self.parameters = parameters
-        self._bot = bot
+        del bot
         self.observes = (wallet_key(parameters.wallet),)
         self.replan_ns_min = S // 10
         self.timer_ns = LOOK_NS
@@ -297,14 +297,8 @@ class WalletCopy:
     ) -> Evaluation:
         have, intent = context.inventory.position, None
         if goal is not None and goal.position != have:
-            intent = Target(
-                bot=self._bot,
-                instrument=context.view.instrument.id,
-                position=goal.position,
-                limit_price=goal.limit,
-                urgency=Urgency.CROSS,
-                valid_until_ns=goal.until_ns,
-                decision=context.decision,
+            intent = crossing_target(
+                context, context.view, goal.position, goal.limit, goal.until_ns
             )
         decision = decided(
             context,
