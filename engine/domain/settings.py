@@ -433,6 +433,13 @@ class AlertThresholds(Settings):
         title="Slow turn, ms",
         description="ms, 99 of 100 turns, for a minute",
     )
+    answer_ms: float = Field(
+        1_000.0,
+        gt=0,
+        le=60_000,
+        title="Late answer, ms",
+        description="ms, half of the new orders of a minute",
+    )
     memory_free_mb: int = Field(
         250, ge=0, le=1_000_000, title="Free memory, MB", description="MB available"
     )

@@ -53,6 +53,13 @@ class ScopedLatch(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
 
 
+class StreamLost(msgspec.Struct, frozen=True, kw_only=True):
+    """The private stream of an account that brings nothing."""
+
+    mode: Mode
+    why: str
+
+
 class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine as a whole says of itself beside its heartbeat."""
 
@@ -66,12 +73,19 @@ class EngineStatus(msgspec.Struct, frozen=True, kw_only=True):
     """99 of 100 of all turns took at most so long, right within 6 %."""
     turn_us_max: float | None = None
     """The longest turn."""
+    answers: int = 0
+    """New orders of the last minute that their venues answered, as are the next two."""
+    answer_ms_median: float | None = None
+    """From the request's leaving to its answer; None = there was none."""
+    answer_ms_max: float | None = None
     journal_waiting: int = 0
     journal_seq: int = 0
     projected_seq: int = 0
     feed_age_ms_max: float | None = None
     """The oldest proof of a watched book; None = no book is watched."""
     feeds: dict[str, FeedStatus] = {}
+    private_lost: dict[str, StreamLost] = {}
+    """Account → its private stream (orders, fills), where that is lost."""
     not_placing: dict[str, tuple[str, ...]] = {}
     """Account → why nothing is placed there."""
     to_release: dict[str, tuple[str, ...]] = {}

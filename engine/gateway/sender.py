@@ -263,8 +263,10 @@ class Sender:
         alert: Callable[[RaiseAlert], None],
         identity: Callable[[OrderId], Identity | None],
         crash: Callable[[BaseException], None],
+        answered: Callable[[int, int], None] = lambda _took_ns, _now_ns: None,
     ) -> None:
         self._core = core
+        self._answered = answered
         self._venue = venue
         self._clock = clock
         self._report = report
@@ -443,8 +445,11 @@ class Sender:
         veto = self._core.veto(request, self._clock.now_ns())
         if veto:
             return self._not_sent(request, order, veto)
+        left_ns = self._clock.now_ns()
         try:
             events = tuple(await self._calls.speak(self._venue.send(self._prepared[order])))
+            now_ns = self._clock.now_ns()
+            self._answered(now_ns - left_ns, now_ns)
         except Throttled as error:
             if error.retry_after_ns <= PLACE_WAIT_NS_MAX:
                 return later(request.number, error)
@@ -457,6 +462,8 @@ class Sender:
             learned = self._calls.learn(error)
             return self._not_sent(request, order, str(error), learned)
         except (OutcomeUnknown, BadInput) as error:  # an unreadable answer is none
+            now_ns = self._clock.now_ns()
+            self._answered(now_ns - left_ns, now_ns)  # no answer was given within this time
             held = self._calls.place_held(error) if isinstance(error, VenueDown) else ()
             events = (OrderUnanswered(account=account, order=order, reason=str(error)), *held)
         except (asyncio.CancelledError, PitbossError):

@@ -20,6 +20,7 @@ from engine.domain.telemetry import (
     Earnings,
     EngineStatus,
     ScopedLatch,
+    StreamLost,
     WatchedMarket,
 )
 from engine.executor.executor import Executor
@@ -39,6 +40,7 @@ from engine.runtime.account_runner import AccountRunner
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.decisions import COUNTS_EVERY_S
 from engine.runtime.markouts import Markouts
+from engine.runtime.services import USER_FEED
 from engine.strategies.registry import entries
 from engine.venues.registry import entries as venue_entries
 from storage.catalog import put_catalog
@@ -255,11 +257,17 @@ class Telemetry:
         files = (recorder.failure, engine.state.failure, engine.projector.failure)
         return EngineStatus(
             **engine.meter.take(),
+            **engine.meter.answered(now_ns),
             journal_waiting=recorder.seq - recorder.durable_seq,
             journal_seq=recorder.seq,
             projected_seq=engine.projector.seq,
             feed_age_ms_max=self._feed_age_ms(now_ns),
             feeds={name: tell(now_ns) for name, tell in engine.feeds.items()},
+            private_lost={
+                account: StreamLost(mode=runner.core.executor.mode, why=cut)
+                for account, runner in runners.items()
+                if (cut := runner.core.executor.unhealthy.get(USER_FEED)) and not runner.unaskable()
+            },
             not_placing={
                 account: tuple(runner.core.executor.reasons)
                 for account, runner in runners.items()

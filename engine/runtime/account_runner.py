@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from engine.bots.core import AccountCore
@@ -54,6 +54,9 @@ JOURNAL = "journal"
 """Health source: the journal takes no more records."""
 
 
+ANSWERS_NS = 60 * 1_000_000_000
+"""Answers to new orders of so long are measured together: a second often has none."""
+
 SAMPLES_MAX = 20_000
 """Most samples of one second; beyond it every further one is only counted."""
 
@@ -69,6 +72,8 @@ class Meter:
         """Turns of every second that was taken, by their ns cut to five bits, which is right within
         6 %: a turn costs nothing for it."""
         self._longest_ns = 0
+        self._answers = deque[tuple[int, int]](maxlen=SAMPLES_MAX)
+        """When a new order was answered, and how long after it left; of the last minute."""
 
     def turn(self, took_ns: int) -> None:
         """Note how long one turn took."""
@@ -79,6 +84,22 @@ class Meter:
     def events(self, count: int) -> None:
         """Count market events."""
         self._events += count
+
+    def answer(self, took_ns: int, now_ns: int) -> None:
+        """Note how long after it left a new order was answered."""
+        self._answers.append((now_ns, took_ns))
+
+    def answered(self, now_ns: int) -> PlainDict:
+        """Return the figures of the answers of the last minute. Times in ms."""
+        # Later than now = of before the clock went back.
+        while self._answers and not now_ns - ANSWERS_NS < self._answers[0][0] <= now_ns:
+            self._answers.popleft()
+        took = sorted(took_ns for _, took_ns in self._answers)
+        return {
+            "answers": len(took),
+            "answer_ms_median": took[len(took) // 2] / 1e6 if took else None,
+            "answer_ms_max": took[-1] / 1e6 if took else None,
+        }
 
     def take(self) -> PlainDict:
         """Return the figures of the second, which ends, and those of all so far. Times in µs."""
@@ -220,6 +241,7 @@ class AccountRunner:
             alert=lambda alert: self._alert(alert, clock.now_ns()),
             identity=self._identity,
             crash=crash,
+            answered=meter.answer,
         )
 
     def _identity(self, order: OrderId) -> Identity | None:

@@ -57,6 +57,8 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None
     bot: str | None = None
     instrument: str | None = None
+    instead_of: tuple[str, ...] = ()
+    """Subjects that could not be judged: what stood of them stands on."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,6 +114,7 @@ class Desk:
         *,
         began_ns: int,
         orphaned: bool = False,
+        standing: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.place = place
         self.alerts = alerts
@@ -133,6 +136,8 @@ class Desk:
         self.unreadable: Unreadable | None = None
         self.began_ns = began_ns
         """When this watch began."""
+        self.standing = standing
+        """Kind and subject of what stood after the turn before, also that of a former watch."""
         self.orphaned = orphaned
         """True = the supervisor that started the watch has ended."""
 
@@ -188,6 +193,10 @@ class Desk:
     def refused(self, error: StorageError) -> None:
         """Note that the state database, readable a moment ago, is not any more."""
         self.unreadable = _why(self.place.state_path, error)
+
+    def stood(self, *kinds: str) -> bool:
+        """Say whether trouble of one of these kinds stood after the turn before."""
+        return any(kind in kinds for kind, _ in self.standing)
 
     def program(self, name: str) -> ProgramStatus | None:
         return self.programs.get(name) if self.programs is not None else None

@@ -58,7 +58,15 @@ class PingSeen(msgspec.Struct, kw_only=True):
 class Dispatch:
     """Knows the channels, what is on its way, and how each channel fares."""
 
-    def __init__(self, home: Path, state: str, sends: Sends, ping: str | None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        state: str,
+        sends: Sends,
+        ping: str | None,
+        failing: Iterable[str] = (),
+    ) -> None:
+        """Know as failing the channels a former watch found so, until one takes a message."""
         self._home = home
         self._state = state
         self._sends = sends
@@ -68,7 +76,7 @@ class Dispatch:
         """Why the channels cannot be read; empty = they can."""
         self._ack_key: bytes | None = None
         self._there = False
-        self._refused: dict[str, tuple[int, str]] = {}
+        self._refused = dict.fromkeys(failing, (FAILING_ATTEMPTS, "before this watch began"))
         self._outcomes: list[tuple[str, Outcome]] = []
         self._channel_of: dict[str, str] = {}
         """Delivery on its way → its channel."""

@@ -182,6 +182,12 @@ NAMED_MAX = 5
 ENGINE_ID = "pitboss"
 """The engine of a home whose engine has not named itself yet (`storage.users`)."""
 
+FAILED, FAILING = "watch_part", "channel_failing"
+"""Kinds of trouble that the watch finds of itself."""
+
+SAID = ("kind", "text", "subject", "numbers", "mode", "account", "bot", "instrument")
+"""What of a trouble its notice keeps."""
+
 BEAT, SETTINGS, PING, KINDS = "beat", "settings", "ping", "channel kinds"
 """What the watch keeps in its log beside notices: names of rows of `meta`."""
 
@@ -217,13 +223,16 @@ class Watch:
         self._began_ns = now_ns
         self._due_ns: dict[str, int] = {}
         self._found: dict[str, tuple[Trouble, ...]] = {}
+        self._standing: frozenset[tuple[str, str]] = frozenset()
+        """Kind and subject of what stood after the turn before, also that of a former watch."""
         self._forgot_ns = 0
         self._log = DeliveryLog(place.home / log.NAME, now_ns)
         self._turned_ns = 0
         """The last turn, of this watch or of the one before it; 0 = there was none."""
         self._meta, self._forerunner = self._log.run(self._restored)
         self._settings = SettingsReader(self._meta.get(SETTINGS), place.port)
-        self._dispatch = Dispatch(place.home, place.state, sends, self._meta.get(PING))
+        failing = [subject for kind, subject in self._standing if kind == FAILING]
+        self._dispatch = Dispatch(place.home, place.state, sends, self._meta.get(PING), failing)
 
     def _restored(self, connection: sqlite3.Connection) -> tuple[dict[str, str], Forerunner]:
         """Return what a former watch remembered, and how it ended.
@@ -237,6 +246,7 @@ class Watch:
             subject = f"{EVENT}log {self._began_ns}"
             self._found["log"] = (Trouble(kind="watch_part", subject=subject, text=said),)
         log.interrupted(connection, self._began_ns)
+        self._restore(log.lasting(connection))
         text = log.meta(connection, MEMORY)
         kept: dict[str, str] = json.loads(text) if text else {}
         for name in (SETTINGS, PING):
@@ -252,6 +262,18 @@ class Watch:
             began_ns=self._began_ns,
         )
 
+    def _restore(self, stood: list[Notice]) -> None:
+        """Let what stood when a former watch ended stand until it is looked at again."""
+        lasting = [one for one in stood if not is_event(one)]
+        self._standing = frozenset((one.kind, one.subject) for one in lasting)
+        for name, condition in self._conditions.items():
+            kinds = getattr(condition, "kinds", ())
+            self._found[f"condition {name}"] = tuple(
+                Trouble(**{field: getattr(one, field) for field in SAID})
+                for one in lasting
+                if one.kind in kinds
+            )
+
     # -- One turn ----------------------------------------------------------------------------------
 
     def turn(self, now_ns: int) -> None:
@@ -264,6 +286,7 @@ class Watch:
             self._meta,
             began_ns=self._began_ns,
             orphaned=self._parent_gone(),
+            standing=self._standing,
         )
         desk.refresh()
         self._forerunner.look(desk.program("watch"))
@@ -283,6 +306,7 @@ class Watch:
 
         orders = self._log.run(work)
         self._turned_ns = now_ns
+        self._standing = frozenset((one.kind, one.subject) for one in found if not is_event(one))
         self._dispatch.settled(now_ns)
         unseen = log.unseen(self._log.connection, NAMED_MAX, Severity.CRITICAL)
         self._dispatch.call(_critical(found, unseen), now_ns)
@@ -385,6 +409,7 @@ class Watch:
                 alerts=self._settings.now,
                 meta=self._meta,
                 now_ns=now_ns,
+                standing=self._standing,
             )
             for name, one in self._conditions.items():
                 able = fresh or not getattr(one, "needs_engine", True)
@@ -394,15 +419,31 @@ class Watch:
         return rows  # noqa: RET504 where the state refuses in the middle, there are none
 
     def _find(self, name: str, ask: Callable[[], Iterable[Trouble]]) -> None:
-        """Ask one probe or condition; one that fails is reported, and the others go on."""
+        """Ask one probe or condition; one that fails is reported, and the others go on.
+
+        What stood of a thing that cannot be judged now stands on: that it is over is not known.
+        """
+        before = [
+            one
+            for one in self._found.get(name, ())
+            if one.kind != FAILED and not one.subject.startswith(EVENT)
+        ]
         try:
-            self._found[name] = tuple(ask())
+            found = tuple(ask())
+            unjudged = {subject for one in found for subject in one.instead_of}
+            known = {(one.kind, one.subject) for one in found}
+            kept = (
+                one
+                for one in before
+                if one.subject in unjudged and (one.kind, one.subject) not in known
+            )
+            self._found[name] = (*found, *kept)
         except sqlite3.OperationalError:
             raise  # the state database's own refusal
         except Exception as error:  # noqa: BLE001 whatever it is, the others go on
             say("failed", part=name, error=f"{type(error).__name__}: {error}")
             text = f"{name} failed: {type(error).__name__}: {error}"[:400]
-            self._found[name] = (Trouble(kind="watch_part", subject=name, text=text),)
+            self._found[name] = (*before, Trouble(kind=FAILED, subject=name, text=text))
 
     def _is_due(self, name: str, every_s: float, now_ns: int) -> bool:
         due_ns = self._due_ns.get(name, 0)

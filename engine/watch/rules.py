@@ -70,6 +70,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     connection_s: int = 60
     bot_idle_min: int = 30
     turn_ms: float = 50.0
+    answer_ms: float = 1_000.0
     memory_free_mb: int = 250
 
 

@@ -55,6 +55,7 @@ class Desk:
         self.events = []
         self.alerts = []
         self.crashes = []
+        self.answers = []
         self.journal = asyncio.Event()
         self.journal.set()
         self.journal_error: Exception | None = None
@@ -68,6 +69,7 @@ class Desk:
             alert=self.alerts.append,
             identity=lambda order: Identity(f"0x{order}"),
             crash=self.crashes.append,
+            answered=lambda took_ns, _: self.answers.append(took_ns),
         )
 
     async def _durable(self):
@@ -111,6 +113,24 @@ async def test_an_order_is_named_and_durable_before_its_first_byte(desk, venue):
     assert prepared.payload == b"bytes"
     assert desk.kinds() == [(OrderAccepted, 1)]
     assert desk.sender.due_ns is None
+
+
+async def test_the_time_to_an_answer_runs_from_the_first_byte(desk, venue):
+    desk.journal.clear()
+    desk.place(1)
+    await desk.breathe()
+    desk.clock.advance(500 * MS)  # the journal's, not the venue's
+    desk.journal.set()
+    await desk.breathe()
+    desk.clock.advance(40 * MS)
+    await venue.answer("send", desk.accepted(1))
+    await desk.sender.drain()
+    desk.place(2)
+    await desk.breathe()
+    desk.clock.advance(9_000 * MS)
+    await venue.answer("send", OutcomeUnknown("cut"))
+    await desk.sender.drain()
+    assert desk.answers == [40 * MS, 9_000 * MS]
 
 
 async def test_cancels_and_cancel_all_never_wait_for_storage(build, desk, venue):

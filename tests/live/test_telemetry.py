@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +13,13 @@ import pytest
 from engine.caches.views import BookView
 from engine.domain.bots import BotState
 from engine.domain.decisions import Rest
-from engine.domain.events import InstrumentListed
+from engine.domain.events import HealthChanged, InstrumentListed
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode, Side
 from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId, OrderState
-from engine.domain.telemetry import EngineStatus, WatchedMarket
+from engine.domain.telemetry import EngineStatus, StreamLost, WatchedMarket
 from engine.live.telemetry import LEVELS, Telemetry, books_of
+from engine.runtime.services import USER_FEED
 from tests.live.trading_desk import Exchange, TradingDesk
 
 
@@ -135,3 +137,29 @@ async def test_a_bot_says_where_it_rests_whoever_else_trades_there(tmp_path: Pat
             if one.instrument == MINE
         )
         assert seen.rest == cell.rest
+
+
+async def test_an_account_whose_private_stream_is_cut_is_named_with_its_mode(
+    tmp_path: Path,
+) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        (runner,) = desk.engine.runners.values()
+
+        def lost() -> dict[str, StreamLost]:
+            status = Telemetry(desk.engine).heartbeat(desk.engine.clock.now_ns()).status
+            return status.private_lost
+
+        assert lost() == {}
+        health = partial(HealthChanged, account=runner.account, source=USER_FEED)
+        runner.report(health(healthy=False, reason="the socket is cut"))
+        assert lost() == {"demo": StreamLost(mode=Mode.DEMO, why="the socket is cut")}
+        runner.unaskable = lambda: "its vault is locked"
+        assert lost() == {}, "a person knows that already: `vault_locked` says it"
+
+
+async def test_answers_to_new_orders_are_told_with_the_heartbeat(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        (runner,), clock = desk.engine.runners.values(), desk.engine.clock
+        runner.sender._answered(2_000_000, clock.now_ns())
+        status = Telemetry(desk.engine).heartbeat(clock.now_ns()).status
+        assert (status.answers, status.answer_ms_median) == (1, 2.0)

@@ -114,9 +114,11 @@ class Watched:
 
     def _made(self) -> Watch:
         place = DeskPlace(folder=str(self.home), state=str(self.state))
+        # A new watch remembers nothing but what its log has.
+        anew = {name: type(one)() for name, one in self._conditions.items()}
         return Watch(
             place, self.sends, self.now_ns,
-            found_probes=self._probes, found_conditions=self._conditions,
+            found_probes=self._probes, found_conditions=anew,
         )  # fmt: skip
 
     def again(self, after_s: float = 0, *, stopped: bool = False) -> None:

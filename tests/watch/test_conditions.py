@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.domain.alerts import ALERT_KINDS
+from engine.domain.alerts import conditions as alert_rows
 from engine.watch.conditions import Condition, conditions
 from engine.watch.desk import SECOND_NS
 from storage.database import reading
@@ -40,7 +41,9 @@ def test_every_condition_is_found_and_raises_kinds_that_have_their_rows() -> Non
         "balances", "bots", "connections", "fills", "inventory", "jobs", "latency", "limits",
         "prices",
     }  # fmt: skip
-    assert {"large_fill", "price_reached", "limit_near", "bot_idle"} <= ALERT_KINDS.keys()
+    made = [kind for one in found.values() for kind in one.kinds]
+    assert sorted(made) == sorted(row.name for row in alert_rows.ROWS)
+    assert set(made) <= ALERT_KINDS.keys()
 
 
 def test_a_fill_above_500_is_told_once_and_those_of_before_are_not(stated: Stated) -> None:
@@ -346,3 +349,34 @@ def test_a_price_alert_without_a_book_says_so(stated: Stated) -> None:
     assert stated.told() == []
     stated.turn(2 * MINUTE, every=20)
     assert stated.kinds() == ["price_unseen"]
+
+
+def test_orders_answered_late_for_a_minute_are_told(stated: Stated) -> None:
+    stated.detail = {"answers": 2, "answer_ms_median": 5_000.0, "answer_ms_max": 9_000.0}
+    stated.turn(2 * MINUTE)
+    stated.detail = {"answers": 30, "answer_ms_median": 999.0, "answer_ms_max": 9_000.0}
+    stated.turn(2 * MINUTE)
+    assert stated.told() == [], "too few to judge, then half of them quicker than a second"
+    stated.detail = {"answers": 30, "answer_ms_median": 1_001.0, "answer_ms_max": 9_000.0}
+    stated.turn(MINUTE - 5)
+    assert stated.told() == []
+    stated.turn(10)
+    ((kind, text),) = stated.told()
+    assert kind == "latency"
+    assert "30 new orders were answered after 1,001 ms or later, the slowest after 9,000" in text
+
+
+def test_a_private_stream_lost_for_a_minute_is_told_with_its_account(stated: Stated) -> None:
+    stated.detail = {"private_lost": {"demo": {"mode": "demo", "why": "the socket is cut"}}}
+    stated.turn(MINUTE - 5)
+    assert stated.told() == []
+    stated.turn(10)
+    ((kind, text),) = stated.told()
+    assert kind == "connection_lost"
+    assert text == (
+        "the private stream of demo, which brings its orders and fills: the socket is cut"
+    )
+    assert stated.desk.rows("SELECT account, mode FROM notices") == [("demo", "demo")]
+    stated.detail = {}
+    stated.turn(10)
+    assert stated.desk.rows("SELECT ended_ns IS NOT NULL FROM notices") == [(1,)]

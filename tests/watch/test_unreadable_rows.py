@@ -6,12 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import transaction, writing
+from storage.database import dicts, insert, transaction, writing
 from storage.live import EngineHeartbeat, put_engine
 from storage.phases import INIT, EnginePhase, put_phase
 from storage.users import ENGINE_ID
-from tests.watch.desks import NOON_NS, Watched
-from tests.watch.stated import MARKET, Stated, asked, book, failed_job, fill
+from tests.watch.desks import MINUTE, NOON_NS, Watched
+from tests.watch.stated import (
+    MARKET,
+    Stated,
+    asked,
+    balance,
+    book,
+    failed_job,
+    fill,
+    holding,
+    idle_bot,
+    limit,
+)
 
 
 def spoil(desk: Watched, query: str, *values: object) -> None:
@@ -127,3 +138,100 @@ def test_a_row_of_its_own_log_that_cannot_be_read_is_taken_out_at_the_next_start
     assert "two" in accounts
     assert desk.rows(f"SELECT count(*) > 0 FROM {table}") == [(1,)]
     assert any("of the delivery log cannot be read" in text for text in said(desk))
+
+
+def spoiled_balance(stated: Stated) -> None:
+    balance(stated, 90_000_000)
+    copied(stated, "capital", account="second")
+    stated.run("UPDATE capital SET settled_micro = 'x' WHERE account = 'demo'")
+
+
+def spoiled_limit(stated: Stated) -> None:
+    limit(stated, "exposure_market_max", 90_000_000)
+    limit(stated, "exposure_market_max", 90_000_000, "second")
+    stated.run("UPDATE limit_use SET used = 'x' WHERE subject = ''")
+
+
+def spoiled_holding(stated: Stated) -> None:
+    holding(stated, payout=1_000_000)
+    copied(stated, "holdings", account="second")
+    stated.run("UPDATE holdings SET yes_settled = 'x' WHERE account = 'demo'")
+
+
+def spoiled_bot(stated: Stated) -> None:
+    idle_bot(stated)
+    copied(stated, "bots", name="second")
+    stated.run("UPDATE bots SET watching = '[7' WHERE name = 'b1'")
+
+
+def spoiled_feed(stated: Stated) -> None:
+    lost = {"trouble": "no socket", "markets": 1, "last_word_ms": 1}
+    stated.detail = {"feeds": {"first": 7, "second": lost}}
+
+
+def spoiled_stream(stated: Stated) -> None:
+    lost = {"mode": "demo", "why": "it is cut"}
+    stated.detail = {"private_lost": {"demo": 7, "second": lost}}
+
+
+def spoiled_time(stated: Stated) -> None:
+    stated.detail = {"turn_p99_us": "x", "answers": 9, "answer_ms_median": 2_000.0}
+
+
+SPOILED = {
+    "balance_low": spoiled_balance,
+    "limit_near": spoiled_limit,
+    "redeemable": spoiled_holding,
+    "bot_idle": spoiled_bot,
+    "connection_lost of a feed": spoiled_feed,
+    "connection_lost of a stream": spoiled_stream,
+    "latency": spoiled_time,
+}
+"""Kind → what makes it twice, once in a row that cannot be read."""
+
+
+def copied(stated: Stated, table: str, **cells: str) -> None:
+    """Put a row of a table once more, with other cells."""
+    with writing(stated.desk.state) as connection, transaction(connection):
+        (row,) = dicts(connection, f"SELECT * FROM {table}")
+        insert(connection, table, **{**row, **cells})
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_row_of_the_engine_that_cannot_be_read_hides_no_other(name: str, tmp_path: Path) -> None:
+    stated = Stated(tmp_path / "home")
+    SPOILED[name](stated)
+    stated.turn(33 * MINUTE, every=60)
+    kinds = stated.kinds()
+    assert sorted(kinds) == sorted([name.partition(" ")[0], "watch_part"]), stated.told()
+    ((text),) = said(stated.desk)
+    assert " cannot be read: " in text
+    assert {"latency": "what the engine measured"}.get(name, "") in text
+
+
+def test_what_stood_of_a_row_that_cannot_be_read_any_more_is_not_over(tmp_path: Path) -> None:
+    stated = Stated(tmp_path / "home")
+    balance(stated, 90_000_000)
+    stated.turn(60)
+    stated.run("UPDATE capital SET settled_micro = 'x'")
+    stated.turn(60)
+    stated.desk.again(5)
+    stated.turn(60)
+    over = "SELECT kind, ended_ns FROM notices WHERE kind = 'balance_low'"
+    assert stated.desk.rows(over) == [("balance_low", None)]
+    assert not [one for one in stated.desk.sends.titles() if "[over]" in one]
+    balance(stated, 900_000_000)
+    stated.turn(10)
+    ((_, ended_ns),) = stated.desk.rows(over)
+    assert ended_ns is not None
+
+
+def test_rows_that_cannot_be_read_are_named_up_to_twenty(tmp_path: Path) -> None:
+    stated = Stated(tmp_path / "home")
+    for number in range(25):
+        limit(stated, "exposure_market_max", 90_000_000, f"m{number}")
+    stated.run("UPDATE limit_use SET used = 'x'")
+    stated.turn(10)
+    texts = said(stated.desk)
+    assert len(texts) == 21
+    assert "5 more of the limit cannot be read" in texts

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
-from engine.watch.conditions import Since, StateSeen
+from engine.domain.plain import PlainDict
+from engine.watch.conditions import Since, StateSeen, judged
 from engine.watch.desk import Trouble
 
 MINUTE_NS = 60 * 1_000_000_000
 RUNNING = "running"
+IDLE = "bot_idle"
 REASONS_MAX = 3
 
 
@@ -19,6 +21,7 @@ class Bots:
     """Compares the bots that run with the orders that live."""
 
     every_s = 10.0
+    kinds = (IDLE,)
 
     def __init__(self) -> None:
         self._since = Since()
@@ -35,12 +38,11 @@ class Bots:
                 "('open', 'partial', 'sent', 'pending', 'cancelling', 'delayed', 'unknown')"
             )
         }
-        idle = {
-            row["name"]: row
-            for row in rows
-            if row["state"].lower() == RUNNING and row["name"] not in working
-        }
-        for_ns = seen.alerts.thresholds.bot_idle_min * MINUTE_NS
+        minutes = seen.alerts.thresholds.bot_idle_min
+        judge = partial(_idle, working=working, minutes=minutes)
+        idle, unread = judged("the bot", rows, lambda row: str(row["name"]), judge)
+        yield from unread
+        for_ns = minutes * MINUTE_NS
         # An order that takes lives for less than the time between two looks.
         placed = {
             row["bot"]
@@ -51,20 +53,26 @@ class Bots:
                 seen.now_ns,
             )
         }
-        for name in sorted(self._since.longer(idle, for_ns, seen.now_ns) - placed):
-            row = idle[name]
-            minutes = seen.alerts.thresholds.bot_idle_min
-            yield Trouble(
-                kind="bot_idle",
-                subject=name,
-                text=f"{name} runs and has had no order for {minutes} min: {_why(row)}",
-                mode=row["mode"],
-                account=row["account"],
-                bot=name,
-            )
+        stood = seen.stood(IDLE)
+        for name in sorted(self._since.longer(idle, for_ns, seen.now_ns, stood) - placed):
+            yield idle[name]
 
 
-def _why(row: dict[str, Any]) -> str:
+def _idle(row: PlainDict, working: set[str], minutes: int) -> Trouble | None:
+    """Return the trouble of a bot that runs without an order; None = it rests, or has one."""
+    if row["state"].lower() != RUNNING or row["name"] in working:
+        return None
+    return Trouble(
+        kind=IDLE,
+        subject=row["name"],
+        text=f"{row['name']} runs and has had no order for {minutes} min: {_why(row)}",
+        mode=row["mode"],
+        account=row["account"],
+        bot=row["name"],
+    )
+
+
+def _why(row: PlainDict) -> str:
     """Return the reasons the bot itself gives, the most frequent first."""
     watching = json.loads(row["watching"])
     if not watching:

@@ -23,6 +23,7 @@ class FillsCondition:
     """Reads fills once each, in the order in which they were written."""
 
     every_s = 2.0
+    kinds = ("large_fill",)
 
     def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give every new fill worth more than the threshold."""

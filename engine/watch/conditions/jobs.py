@@ -15,6 +15,7 @@ class Jobs:
     """Reads each failed job once."""
 
     every_s = 5.0
+    kinds = ("job_failed",)
     needs_engine = False
 
     def find(self, seen: StateSeen) -> Iterator[Trouble]:

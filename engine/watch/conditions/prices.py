@@ -21,6 +21,7 @@ from storage.watch import PRICE_ALERT
 SaysPrice = Callable[[float], str]
 """Says a price in the unit of its market."""
 
+UNSEEN = "price_unseen"
 UNSEEN_FOR_NS = 600 * 1_000_000_000
 """How long a market may show no price before that is an alert."""
 
@@ -47,6 +48,7 @@ class Prices:
     """Compares the middle of each book with what is asked for."""
 
     every_s = 1.0
+    kinds = ("price_reached", UNSEEN)
 
     def __init__(self) -> None:
         self._since = Since()
@@ -60,17 +62,19 @@ class Prices:
                 kept = _kept(seen, name, rule)
                 found = price_of(seen, rule)
             except (ValueError, TypeError, KeyError, IndexError) as error:
-                yield unreadable(f"the book of price alert {name}", error, lasts=True)
+                what = f"the book of price alert {name}"
+                yield unreadable(what, error, lasts=True, instead_of=(name,))
                 continue
             if found is None:
                 unseen[name] = rule
             else:
                 yield from _looked(name, rule, kept, found, now_ns=seen.now_ns)
             seen.meta[PRICE_ALERT + name] = msgspec.json.encode(kept).decode()
-        for name in sorted(self._since.longer(unseen, UNSEEN_FOR_NS, seen.now_ns)):
+        stood = seen.stood(UNSEEN)
+        for name in sorted(self._since.longer(unseen, UNSEEN_FOR_NS, seen.now_ns, stood)):
             rule = unseen[name]
             yield Trouble(
-                kind="price_unseen",
+                kind=UNSEEN,
                 subject=name,
                 instrument=rule.instrument,
                 text=f"price alert {name}: {rule.instrument} has no two-sided book here",

@@ -25,7 +25,7 @@ class DashboardProbe:
         down = program is not None and program.state not in ("RUNNING", "STARTING")
         began_ns = max(desk.began_ns, program.start_s * SECOND_NS if program else 0)
         young = 0 <= now_ns - began_ns < FIRST_LOOK_NS  # later than now: the clock went back
-        if desk.place.port is None or down or young:
+        if desk.place.port is None or down or (young and not desk.stood("dashboard_silent")):
             return
         why = asked(desk.place.port) and asked(desk.place.port)
         if why:

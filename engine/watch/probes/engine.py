@@ -50,7 +50,8 @@ class EngineProbe:
             yield from self._hung(desk, pid, stands or "", program, now_ns)
             return
         self._away_ns = min(self._away_ns or now_ns, now_ns)
-        if now_ns - self._away_ns >= DEAD_NS:
+        stood = desk.stood("engine_dead", "engine_stopped", "engine_not_started")
+        if now_ns - self._away_ns >= DEAD_NS or stood:
             yield from self._dead(desk, program, now_ns)
 
     def _hung(
@@ -88,7 +89,7 @@ class EngineProbe:
             said += f"; its last heartbeat is {age_s:,} s old"
         booted_ns = boot_ns()
         if booted_ns and beat is not None and beat.heartbeat_ns < booted_ns:
-            if now_ns - desk.began_ns >= BOOT_NS:
+            if now_ns - desk.began_ns >= BOOT_NS or desk.stood("engine_not_started"):
                 yield Trouble(kind="engine_not_started", text=said)
             return
         yield Trouble(kind="engine_dead", text=said)

@@ -62,7 +62,7 @@ class MachineProbe:
             self._short_ns = 0
             return
         self._short_ns = min(self._short_ns or now_ns, now_ns)
-        if now_ns - self._short_ns >= MEMORY_FOR_NS:
+        if now_ns - self._short_ns >= MEMORY_FOR_NS or desk.stood("memory"):
             text = f"{said_bytes(free)} of memory are available"
             yield Trouble(kind="memory", text=text, numbers={"available": said_bytes(free)})
 

@@ -45,7 +45,7 @@ class ProgramsProbe:
                     yield Trouble(kind=f"{name}_down", text=again(called, count))
                 continue
             since_ns = self._since_ns[name] = min(self._since_ns.get(name, now_ns), now_ns)
-            if now_ns - since_ns < DOWN_NS:
+            if now_ns - since_ns < DOWN_NS and not desk.stood(f"{name}_down"):
                 continue
             by_hand = program.state == "STOPPED" and "Not started" not in program.words
             said = f"{called} does not run; supervisor says {program.state}: {program.words}"

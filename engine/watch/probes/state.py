@@ -27,7 +27,7 @@ class StateProbe:
         self._unreadable_ns = min(self._unreadable_ns or now_ns, now_ns) if found else 0
         if found is not None:
             # A page of a file that is being replaced may be read torn once.
-            if now_ns - self._unreadable_ns >= 2 * SECOND_NS:
+            if now_ns - self._unreadable_ns >= 2 * SECOND_NS or desk.stood(found.kind):
                 yield Trouble(kind=found.kind, text=found.text)
             return
         holder = write_lock_holder(desk.place.state_path)
@@ -35,7 +35,7 @@ class StateProbe:
             self._holder, self._since_ns = holder, now_ns
         self._since_ns = min(self._since_ns, now_ns)
         held_ns = now_ns - self._since_ns
-        if holder is not None and held_ns >= LOCKED_NS:
+        if holder is not None and (held_ns >= LOCKED_NS or desk.stood("state_locked")):
             name = program_name(holder)
             text = (
                 f"{desk.place.state_path.name} is locked for writing by process {holder}"
