@@ -184,6 +184,19 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def exposure_key(self) -> str:
         return self.market or self.id
 
+    def not_counted_in(self, currency: str) -> str:
+        """Return why an account that counts in `currency` cannot trade it; empty = it can.
+
+        A price, a fee and a gain of it are amounts of its own currency, which no ledger adds to
+        another one; a rate would make them a guess.
+        """
+        if self.currency == currency:
+            return ""
+        return (
+            f"{self.id} is quoted in {self.currency} and the account counts in {currency}: trade "
+            f"it at an account that counts in {self.currency}"
+        )
+
     @property
     def one_wins(self) -> bool:
         """True where at most one instrument of the market pays YES, and every other one NO."""

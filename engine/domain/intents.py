@@ -82,3 +82,5 @@ class ResidualReason(StrEnum):
     BLIND = "blind"
     COOLDOWN = "cooldown"
     MARKET_CLOSED = "market_closed"
+    OTHER_CURRENCY = "other_currency"
+    """The instrument is quoted in another currency than its account counts in."""

@@ -47,14 +47,13 @@ from engine.executor.halts import Blocks, ExecutorParts, Hold, Markets, TradingH
 from engine.executor.ledger import Ledger
 from engine.executor.manual import ByHand, ManualMade
 from engine.executor.orders import (
-    AwaitedOrder,
     InstrumentIntent,
     LiveOrder,
     OrderTable,
     OwnerSlot,
 )
 from engine.executor.outbox import EffectOutbox
-from engine.executor.plan import Residual
+from engine.executor.plan import AwaitedOrder, Residual
 from engine.executor.planning import Mailbox, Planning
 from engine.executor.proof import AccountQuestion, Scope, ZeroProof, within
 from engine.executor.settings import NEVER, ExecutorSettings

@@ -219,7 +219,7 @@ class Blocks:
         if any(entry.instrument.id == one.instrument for one in self.state.differences):
             return _BLIND
         if entry.closed or (mark is not None and mark.closed):
-            return _CLOSED
+            return ResidualReason.OTHER_CURRENCY if entry.uncounted else _CLOSED
         if mark is None or not mark.trusted or mark.proof_ns is None:
             return _BLIND
         if now_ns - mark.proof_ns > data_age_ns_max:

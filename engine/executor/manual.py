@@ -60,6 +60,8 @@ class ByHand:
         entry = self._table.instruments.get(asked.instrument)
         if entry is None:
             return ManualRefused(f"{asked.instrument} is not listed at {asked.account}")
+        if entry.uncounted:
+            return ManualRefused(entry.uncounted)
         slot = entry.slots.get(asked.owner)
         if slot is not None and slot.room is not None:
             slot.room, self._table.dirty[asked.instrument] = None, True

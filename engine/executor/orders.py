@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import msgspec
 
@@ -36,6 +35,7 @@ from engine.executor.plan import (
     NO_LEVELS,
     NOTHING_AHEAD,
     Ahead,
+    AwaitedOrder,
     Draft,
     Residual,
     Room,
@@ -184,9 +184,12 @@ class InstrumentState:
     """Everything the executor keeps about one instrument: one lookup on the hot path."""
 
     instrument: Instrument
+    uncounted: str = ""
+    """Why its account can trade none of it: it is quoted in another currency; empty = it can."""
     mark: BookMarked | None = None
     """None before the first one; distrusted after the book was torn or its feed lost."""
     closed: bool = False
+    """Nothing is placed any more: its market is closed, or it is `uncounted`."""
     slots: dict[BotId, OwnerSlot] = field(default_factory=dict)
     """Those who want something here or have orders that may still fill, the oldest first."""
     working: dict[OrderId, LiveOrder] = field(default_factory=dict)
@@ -260,14 +263,6 @@ def _held(holding: Holding, only_held: bool) -> tuple[LegHolding, LegHolding]:
     return yes, holding.no
 
 
-class AwaitedOrder(NamedTuple):
-    """A journaled order of an instrument that is not listed yet."""
-
-    order: Order
-    identity: Identity | None
-    """How the venue knows it; None = it may not have left."""
-
-
 class OrderTable(OrderMemory):
     """Orders by id and by instrument, in step with ledger and exposure."""
 
@@ -317,6 +312,9 @@ class OrderTable(OrderMemory):
             self.instruments[instrument.id] = entry
             update_exposure(self.exposure, self.ledger, instrument)
         entry.instrument = instrument
+        entry.uncounted = instrument.not_counted_in(self.ledger.state.currency)
+        if entry.uncounted:
+            entry.closed = True  # asked at each plan, `uncounted` only where it is
         self.dirty[instrument.id] = True
         return entry
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Quote, ResidualReason
-from engine.domain.orders import OrderId, OrderType
+from engine.domain.orders import Identity, Order, OrderId, OrderType
+
+
+class AwaitedOrder(NamedTuple):
+    """A journaled order of an instrument that is not listed yet."""
+
+    order: Order
+    identity: Identity | None
+    """How the venue knows it; None = it may not have left."""
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):

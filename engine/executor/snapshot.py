@@ -11,8 +11,9 @@ from engine.errors import BadInput
 from engine.executor.halts import Blocks, BlocksState, Markets
 from engine.executor.ledger import LedgerState
 from engine.executor.numbers import OrderNumbers
-from engine.executor.orders import AwaitedOrder, LiveOrder, OrderTable, update_exposure
+from engine.executor.orders import LiveOrder, OrderTable, update_exposure
 from engine.executor.owners import assign_before
+from engine.executor.plan import AwaitedOrder
 from engine.executor.reconcile import Reconciler
 from engine.executor.wallet import WalletState
 from engine.risk.gate import Breakers
@@ -130,7 +131,7 @@ def _restore_instruments(table: OrderTable, saved: _ExecutorState) -> None:
         before = saved.instruments.get(instrument.id)
         if before is None:
             continue  # forgotten while ended orders of it were still remembered
-        entry.closed = before.closed
+        entry.closed = before.closed or bool(entry.uncounted)
         entry.cooldown_ns = before.cooldown_ns
         entry.refusals = before.refusals
         update_exposure(table.exposure, table.ledger, instrument)

@@ -1,11 +1,15 @@
-"""What the accounts of a running engine are worth, beside what their bots would be given."""
+"""What the accounts of a running engine are worth, beside what their bots would be given.
+
+And in what they count it: a bot trades what is quoted in its account's currency.
+"""
 
 from __future__ import annotations
 
 from engine.domain.bots import AT_REST
-from engine.domain.instruments import AccountId
+from engine.domain.instruments import AccountId, InstrumentId
 from engine.domain.settings import (
     AccountSettings,
+    BotSettings,
     SettingsDocument,
     capital_excess,
     capitals_refusal,
@@ -17,22 +21,48 @@ from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner
 
 
+def uncounted(engine: Engine, account: AccountSettings, name: str) -> str:
+    """Return why an account cannot count an instrument; empty = it can, or no terms are known."""
+    for runner in engine.runners.values():
+        terms = runner.core.executor.ledger.state.instruments.get(InstrumentId(name))
+        if terms is not None:
+            return terms.not_counted_in(account.currency)
+    return ""
+
+
+def _uncounted_of(engine: Engine, account: AccountSettings, bot: BotSettings) -> str:
+    whys = (uncounted(engine, account, name) for name in bot.instruments)
+    return next((f"bot {bot.name}: {why}" for why in whys if why), "")
+
+
 def settings_refusal(engine: Engine, document: SettingsDocument) -> str:
-    """Return why a version gives an account's bots more than the account has; empty = it fits."""
-    return capitals_refusal(
-        engine.settings.document, document, lambda one: _equity_micro(engine, one)
-    )
+    """Return why a version's bots do not fit their accounts; empty = they do.
+
+    A bot that is new or changed trades what its account counts, and the bots of an account are
+    together given no more than it has.
+    """
+    before = engine.settings.document
+    for name, bot in document.bots.items():
+        account = document.accounts[bot.account]
+        known = before.accounts.get(bot.account)
+        same = before.bots.get(name) == bot and known and known.currency == account.currency
+        if not same and (why := _uncounted_of(engine, account, bot)):
+            return why
+    return capitals_refusal(before, document, lambda one: _equity_micro(engine, one))
 
 
 def start_refusal(engine: Engine, bot_runner: BotRunner) -> str | None:
     """Return why a bot may not be at work beside the others at its account; empty = it may.
 
+    Its instruments must be counted there, and its capital must fit beside theirs.
     None = the equity of its account is not known yet.
     """
     runner = bot_runner.runner
     account = engine.settings.document.accounts.get(bot_runner.settings.account)
     if account is None:
         return f"account {bot_runner.settings.account} was removed"
+    if why := _uncounted_of(engine, account, bot_runner.settings):
+        return why
     equity_micro = _equity_micro(engine, account)
     if equity_micro is None:
         return None

@@ -56,6 +56,7 @@ LEFT: Mapping[str, str] = {
     R.BLIND: "account or book state is not known",
     R.COOLDOWN: "pausing after refusals",
     R.MARKET_CLOSED: "the market is closed",
+    R.OTHER_CURRENCY: "it is quoted in another currency than its account counts in",
 }
 
 MARKS = {

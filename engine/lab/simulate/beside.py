@@ -14,7 +14,15 @@ from engine.domain.products.funding import HOUR_NS
 from engine.domain.products.margin import MarginTier
 from engine.lab.simulate.fee_assets import FeesIn
 from engine.venues.demo.exchange import DemoExchange
-from engine.venues.demo.profiles import PERPETUAL, SPOT, THIN, USD, Profile, SpotSpec
+from engine.venues.demo.profiles import (
+    CURRENCY,
+    PERPETUAL,
+    SPOT,
+    THIN,
+    USD,
+    Profile,
+    SpotSpec,
+)
 
 S = 1_000_000_000
 
@@ -39,6 +47,11 @@ SMALL_PERPETUAL = msgspec.structs.replace(
 )
 """Its tiers are crossed by what accounts hold here; who makes its market is in the last one."""
 
+ABROAD = "EUR"
+ABROAD_EVERY, ABROAD_AT = 29, 28
+"""In every twenty-ninth world that was asked for a pair, it is quoted in a currency that no account
+counts in: nothing of it may be traded."""
+
 STAMPS = 0.95
 """Share of the worlds with a perpetual that begin shortly before a stamp of its funding."""
 
@@ -46,9 +59,11 @@ STAMP_S = (15, 240)
 """How long before it they begin; short times are as likely as long ones are, by their logarithm."""
 
 
-def profile_of(*, pair: bool, perpetual: bool, fees: FeesIn = FeesIn.QUOTE) -> Profile:
+def profile_of(
+    pair: object, perpetual: object, *, fees: FeesIn = FeesIn.QUOTE, currency: str = CURRENCY
+) -> Profile:
     """Return what the exchange of a world lists and who trades there."""
-    spots = (_pair(fees),) if pair else ()
+    spots = (msgspec.structs.replace(_pair(fees), currency=currency),) if pair else ()
     perpetuals = (SMALL_PERPETUAL,) if perpetual else ()
     return msgspec.structs.replace(THIN, spots=spots, perpetuals=perpetuals)
 
@@ -58,6 +73,11 @@ def _pair(fees: FeesIn) -> SpotSpec:
     free = {} if fees in (FeesIn.QUOTE, FeesIn.NAMED) else {"taker_ppm": 0, "maker_ppm": 0}
     sizes = {"size_decimals": 6, "lot": 10, "size_min": 100} if fees is FeesIn.BASE else {}
     return msgspec.structs.replace(QUIET_PAIR, **free, **sizes)
+
+
+def quoted_in(seed: int, *, spot: bool) -> str:
+    """Return what a pair is quoted in, in the world of a seed that was asked for one or not."""
+    return ABROAD if spot and seed % ABROAD_EVERY == ABROAD_AT else CURRENCY
 
 
 def has_pair(seed: int) -> bool:

@@ -19,6 +19,7 @@ from engine.lab.simulate.perpetual_judges import (
     margin,
     worst_micro,
 )
+from engine.lab.simulate.venue_side import CURRENCY
 
 # -- The planner in ten lines: how much of an order an intent allows, given what may still fill
 # ------- Slow truth beside fast code: it knows nothing of legs, minimums, cash or queue positions,
@@ -298,6 +299,12 @@ def _late_by(decided_ns: int, seen: Evidence) -> str:
     return f"it leaves {age_ns // SECOND} s after it was decided" * (age_ns > LATE_NS)
 
 
+def counted(order: Order, seen: Evidence) -> str:
+    """No order in what is quoted in another currency than its account counts in."""
+    terms = seen.facts.instruments[order.instrument]
+    return "" if terms.currency == CURRENCY else f"{terms.id} is quoted in {terms.currency}"
+
+
 DECIDED = {
     "sight": may_place,
     "held": held,
@@ -308,6 +315,7 @@ DECIDED = {
     "margin": margin,
     "buffer": buffer,
     "legal": legal,
+    "currency": counted,
     "cross": cross,
     "limits": limits,
 }

@@ -23,7 +23,13 @@ from engine.domain.events import VenueMode
 from engine.domain.instruments import Leg
 from engine.errors import BrokenInvariant
 from engine.lab.simulate.bench import JudgeVerdict
-from engine.lab.simulate.beside import draws_perpetual, has_pair, near_a_stamp, profile_of
+from engine.lab.simulate.beside import (
+    draws_perpetual,
+    has_pair,
+    near_a_stamp,
+    profile_of,
+    quoted_in,
+)
 from engine.lab.simulate.crowd import companions
 from engine.lab.simulate.engine_run import EngineRun
 from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
@@ -336,9 +342,9 @@ class World:
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = 0
         # Other worlds with a pair came first: seeds that the tests describe keep their runs.
-        fees = fees_in(seed) if spot else FeesIn.QUOTE
+        fees, money = fees_in(seed) if spot else FeesIn.QUOTE, quoted_in(seed, spot=spot)
         self.exchange = open_world(
-            profile_of(pair=spot or (gathers and has_pair(seed)), perpetual=perp, fees=fees),
+            profile_of(spot or (gathers and has_pair(seed)), perp, fees=fees, currency=money),
             rng=Random(random.getrandbits(64)),  # noqa: S311
             now_ns=self._begin_ns,
             settlement=self._settlement(),
@@ -584,13 +590,5 @@ def simulate(
     """Run one seed to its end. Raises BrokenInvariant where the world itself is wrong."""
     if minutes <= 0 or accounts < 1:
         raise BrokenInvariant("a simulation needs some minutes and an account")
-    world = World(
-        seed,
-        faults=faults,
-        accounts=accounts,
-        gathers=gathers,
-        spot=spot,
-        perp=perp,
-        crowd=crowd,
-    )
-    return world.run(minutes)
+    kind = {"gathers": gathers, "spot": spot, "perp": perp}
+    return World(seed, faults=faults, accounts=accounts, crowd=crowd, **kind).run(minutes)

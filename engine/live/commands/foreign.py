@@ -241,6 +241,8 @@ def _refusal(runner: AccountRunner, terms: Instrument, leg: Leg, size: int, cost
     """Return why tokens cannot be taken in, as a sentence; empty = they can."""
     executor, most = runner.core.executor, terms.product.pair_micro(size)
     held = executor.ledger.holding(terms.id).leg(leg)
+    if why := terms.not_counted_in(executor.currency):
+        return why
     if executor.recovering:
         return "the account is still being reconciled with its venue: try again in a moment"
     if executor.working(terms.id):

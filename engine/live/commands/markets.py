@@ -13,6 +13,7 @@ from engine.domain.instruments import InstrumentId
 from engine.domain.settings import MarketFilter
 from engine.errors import BadInput, PitbossError
 from engine.live.accounts import Accounts
+from engine.live.capitals import uncounted
 from engine.live.commands.registry import (
     Answer,
     Done,
@@ -114,12 +115,14 @@ class FilterFollower:
         received = {name for one in others for name in one.instruments | one.followed}
         room = KEYS_MAX - len(received | bot.instruments)
         most = max(0, min(bot.instruments_max - len(bot.instruments), room))
-        venue = engine.settings.document.accounts[settings.account].venue
+        account = engine.settings.document.accounts[settings.account]
+        venue = account.venue
         found = await asyncio.to_thread(
             self._found, saved, bot, venue, taken | bot.instruments, most
         )
         if engine.bot_runners.get(settings.name) is runner:
-            runner.follow(found, engine.clock.now_ns())
+            counted = [name for name in found if not uncounted(engine, account, name)]
+            runner.follow(counted, engine.clock.now_ns())
 
     def _found(
         self, saved: MarketFilter, bot: Bot, venue: str, without: set[InstrumentId], most: int

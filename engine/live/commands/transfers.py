@@ -21,6 +21,8 @@ def transfer(engine: Engine, given: TransferHolding, who: str) -> Done:
     terms = executor.ledger.state.instruments.get(given.instrument)
     if terms is None:
         raise BadInput(f"nothing of {given.instrument} is known at {given.account}")
+    if why := terms.not_counted_in(executor.currency):
+        raise BadInput(why)
     if executor.recovering:
         raise BadInput(
             f"{given.account} is still being reconciled with its venue: ask again in a moment"

@@ -185,6 +185,8 @@ def _answer(request: WalletRequest, standing: WalletOperation | None) -> tuple[b
 
 def _amount(engine: Engine, account: str, key: InstrumentId, size: int) -> int:
     terms = _terms(engine, account, key)
+    if why := terms.not_counted_in(runner_of(engine, account).core.executor.currency):
+        raise BadInput(why)
     if size <= 0 or size % terms.lot:
         raise BadInput(f"{size} is not a whole number of lots of {terms.lot} of {key}")
     amount = terms.product.pair_micro(size)

@@ -15,6 +15,8 @@ from engine.venues.demo.reference import PriceSpec
 S = 1_000_000_000
 MS = 1_000_000
 USD = 1_000_000
+CURRENCY = "pUSD"
+"""What the exchange counts in."""
 
 
 class SeriesSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +143,8 @@ class SpotSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     base: str
+    currency: str = CURRENCY
+    """What its prices are said to be in; the exchange's own wallets have one kind of cash."""
     price_decimals: int = 2
     size_decimals: int = 8
     tick: int = 10

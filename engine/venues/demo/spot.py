@@ -38,7 +38,6 @@ from engine.venues.demo.profiles import PerpetualSpec, SpotMaker, SpotSpec
 from engine.venues.demo.snapshot import RngState, rng_state, set_rng
 from engine.venues.demo.timeline import TimelineEntry
 
-CURRENCY = "pUSD"
 NOISE = AccountId("demo-spot-noise")
 INFORMED = AccountId("demo-spot-informed")
 BPS = 1e-4
@@ -381,7 +380,7 @@ def spot_instrument(spec: SpotSpec) -> Instrument:
     return Instrument(
         id=_id(spec),
         kind=Kind.SPOT,
-        currency=CURRENCY,
+        currency=spec.currency,
         price_decimals=spec.price_decimals,
         size_decimals=spec.size_decimals,
         tick=spec.tick,

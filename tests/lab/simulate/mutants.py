@@ -11,7 +11,7 @@ from engine.bots.core import AccountCore
 from engine.domain.effects import MergePairs, PlaceOrder
 from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
-from engine.domain.instruments import Leg, Side
+from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.modes import ModeBelief
 from engine.domain.money import MICRO
 from engine.domain.order_life import ENDS, MOVES, QUIET, Happened
@@ -30,6 +30,7 @@ from engine.executor.wallet import WalletOperations
 from engine.gateway.core import PlacesLane
 from engine.gateway.lanes import SafetyLane
 from engine.lab.simulate import put_back, world
+from engine.lab.simulate.beside import ABROAD_AT
 from engine.lab.simulate.disk import Journal
 from engine.lab.simulate.faults import PER_MINUTE, Fault
 from engine.live import accounts
@@ -658,7 +659,12 @@ def _the_exchange_makes_bitcoins(patch: Patch) -> None:
     patch.setattr(ExchangeLedger, "confirm", twice)
 
 
+def _all_money_is_one(patch: Patch) -> None:
+    patch.setattr(Instrument, "not_counted_in", lambda *_: "")
+
+
 MUTANTS = (
+    Mutant("all money is one", _all_money_is_one, (), 1, spot=True, first=ABROAD_AT),
     Mutant("a pair's fee is dropped", _a_pairs_fee_is_dropped, (), 12, 2.0, spot=True),
     Mutant("a third asset's fee is dropped", _a_fees_asset_is_dropped, (), 12, spot=True, first=1),
     Mutant("a fee of what came is dropped", _a_fees_asset_is_dropped, (), 12, spot=True, first=6),

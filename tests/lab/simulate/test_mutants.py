@@ -23,6 +23,7 @@ QUICK = {
     "two owners cross",
     "a fill is another owner's",
     "a pair's fee is dropped",
+    "all money is one",
     "the exchange makes bitcoins",
     "a short is no exposure",
     "positions take no margin",

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from engine.domain.orders import OrderType
-from engine.lab.simulate.beside import draws_perpetual
+from engine.lab.simulate.beside import ABROAD_AT, draws_perpetual
 from engine.lab.simulate.faults import Fault
 from engine.lab.simulate.world import World, simulate
 from tests.lab.simulate.test_seeds import FAILED
@@ -48,6 +48,16 @@ def test_a_world_with_a_pair_trades_it_and_no_judge_speaks() -> None:
     outcome = simulate(3, 0.3, faults=(), accounts=1, spot=True)
     assert outcome.verdicts == ()
     assert outcome.counts["pair_fills"] > 1
+
+
+def test_a_pair_in_another_currency_is_traded_by_no_account() -> None:
+    world = World(ABROAD_AT, faults=(), accounts=1, spot=True)
+    outcome = world.run(0.3)
+    assert outcome.verdicts == ()
+    assert "pair_fills" not in outcome.counts
+    (account,) = world.accounts
+    answers = account.disk.state.execute("SELECT answer FROM commands WHERE state = 'refused'")
+    assert any("is quoted in EUR" in answer for (answer,) in answers)
 
 
 def test_a_world_with_a_perpetual_trades_it_through_zero_and_a_stamp() -> None:

@@ -31,7 +31,7 @@ class Executor:
         self.resting = 0
         fills = SimpleNamespace(unsettled={})
         self.ledger: Any = SimpleNamespace(
-            held={}, redeemable={}, state=SimpleNamespace(fills=fills)
+            held={}, redeemable={}, state=SimpleNamespace(fills=fills, instruments={})
         )
         self.wallet = SimpleNamespace(quiet=True, state=SimpleNamespace(operations={}))
 
