@@ -88,7 +88,7 @@ BROAD_EXCEPT_MAY = {
     "storage/known_accounts.py": "KILL goes on whatever a source fails with, and names it",
     "engine/runtime/aids.py": "what is kept beside trading ends nothing, whatever it fails with",
     "engine/bots/core.py": "a bot that raises goes to ERROR alone",
-    "engine/bots/bot.py": "a bot that raises goes to ERROR alone",
+    "engine/bots/asked.py": "a bot that raises goes to ERROR alone",
     "engine/lab/simulate/process.py": (
         "a loop hands whatever a call raises to its handler, as those of asyncio do"
     ),

@@ -13,12 +13,13 @@ import pytest
 
 from engine import in_time as module
 from engine import plugins
+from engine.bots.bot import Bot
 from engine.contracts.strategy import check_strategy
-from engine.domain.instruments import BotId
+from engine.domain.instruments import AccountId, BotId
 from engine.errors import BadInput, TookTooLong
 from engine.in_time import in_time
 from engine.strategies import registry
-from engine.strategies.registry import build, restore_state
+from engine.strategies.registry import build, declared_of, restore_state
 from tests.kit.plugins import installed_from, write
 
 BOT = BotId("b")
@@ -100,6 +101,26 @@ class Bad(MarketMaker):
 LOOPS = {
     "loops_made": HEAD + "    def __init__(self, parameters, bot):\n        while True: pass\n",
     "loops_back": HEAD + "    def restore(self, state):\n        while True: pass\n",
+    "loops_said": HEAD
+    + """
+    @property
+    def timer_ns(self):
+        while True: pass
+
+    @timer_ns.setter
+    def timer_ns(self, given):
+        pass
+""",
+    "says_wrong": HEAD
+    + """
+    @property
+    def timer_ns(self):
+        return 0.5
+
+    @timer_ns.setter
+    def timer_ns(self, given):
+        pass
+""",
     "loops_asked": HEAD + "    def evaluate(self, context, now_ns):\n        while True: pass\n",
     "loops_read": "while True:\n    pass\n",
 }
@@ -130,6 +151,16 @@ def test_a_constructor_and_a_restore_that_loop_are_refused_in_a_sentence(bad: An
     strategy = build("loops_back", {}, BOT, bad["loops_back"])
     with pytest.raises(TookTooLong, match=r"the restore of loops_back took .* in restore"):
         restore_state(strategy, b"x")
+
+
+def test_what_a_plug_in_declares_is_read_once_in_its_time_and_of_its_kind(bad: Any) -> None:
+    with pytest.raises(TookTooLong, match=r"what loops_said declares took .* in timer_ns"):
+        Bot(name=BOT, account=AccountId("a"), capital_micro=1,
+            strategy=build("loops_said", {}, BOT, bad["loops_said"]))  # fmt: skip
+    with pytest.raises(BadInput, match=r"says_wrong cannot be made: its timer_ns is 0\.5: it must"):
+        declared_of(build("says_wrong", {}, BOT, bad["says_wrong"]))
+    (said,) = check_strategy(bad["loops_said"])
+    assert "what loops_said declares took longer than" in said
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from engine.bots.bot import Agenda, AskedCore, Bot, Cell, inventory_of
+from engine.bots.asked import AskedCore
+from engine.bots.bot import Agenda, Bot, Cell, inventory_of
 from engine.bots.explain import Explanations
 from engine.bots.foreseen import Foreseen, Foresees
 from engine.bots.later_bars import KnownBars
@@ -138,10 +139,9 @@ class BarsAhead(AskedCore):
         self._decisions += 1
         bot.evaluations += 1
         self._decide(decision)
-        strategy = bot.strategy
-        cell.repeat(now_ns + strategy.replan_ns_min)
+        cell.repeat(now_ns + bot.replan_ns_min)
         if view.trusted:
-            self._agenda.put(cell, now_ns + strategy.timer_ns)
+            self._agenda.put(cell, now_ns + bot.timer_ns)
         return True
 
     def _put_off(self, cell: Cell, decision: Decision, now_ns: int) -> None:
@@ -149,7 +149,7 @@ class BarsAhead(AskedCore):
 
         On the clock of bars nothing comes between two ticks but by an event, which wakes.
         """
-        words, tick_ns = cell.bot.strategy.gates, self._tick_ns
+        words, tick_ns = cell.bot.declared.gates, self._tick_ns
         if any(not one.passed and words[one.name].needed for one in decision.gates):
             tick_ns += now_ns - now_ns % tick_ns
             if cell.due_ns is not None and cell.due_ns < tick_ns:
@@ -174,7 +174,7 @@ class BarsAhead(AskedCore):
             if (
                 getattr(rule, "stays", None) is None
                 or bot.state is not BotState.RUNNING
-                or bot.strategy.replan_ns_min
+                or bot.replan_ns_min
             ):
                 return 0
             position = self.executor.ledger.owned(instrument, bot.name).position
@@ -204,7 +204,7 @@ class BarsAhead(AskedCore):
         for asked in self._asked:
             if asked.seen_ns == now_ns:
                 bot = asked.bot
-                asked.due_ns = now_ns + bot.strategy.timer_ns
+                asked.due_ns = now_ns + bot.timer_ns
                 bot.evaluations += 1
                 self._decisions += 1
                 if says:
@@ -260,7 +260,7 @@ class BarsAhead(AskedCore):
         if turn is not None:
             self.signals.went_ahead(turn)
         for asked in self._asked if count else ():
-            asked.seen_ns, asked.due_ns = end_ns, end_ns + asked.bot.strategy.timer_ns
+            asked.seen_ns, asked.due_ns = end_ns, end_ns + asked.bot.timer_ns
             asked.bot.evaluations += count
             self._decisions += count
             asked.rule.went_on(asked.instrument.id, count, end_ns)

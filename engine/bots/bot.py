@@ -6,31 +6,20 @@ How much of its capital the strategy is given, and what Kelly leaves of a target
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 
 import msgspec
 
 from engine.bots.signals import LearnedSignals, Reader, Signals
-from engine.caches.markets import MarketCache
 from engine.caches.views import BookView, InstrumentViews, InventoryView
 from engine.domain.bots import BotState
-from engine.domain.decisions import Decision, Rest
-from engine.domain.effects import Effect, RaiseAlert, caution
+from engine.domain.decisions import Rest
+from engine.domain.effects import RaiseAlert, caution
 from engine.domain.events import BookChanged, BookMarked, Event
-from engine.domain.inputs import (
-    AnyInput,
-    Began,
-    BotReevaluated,
-    BotRemoved,
-    Expiring,
-    Limited,
-    TargetSet,
-)
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Intent, Target
 from engine.domain.money import MICRO
 from engine.domain.products import opening_price
-from engine.domain.settings import RiskLimits, Sizing, SizingMethod
+from engine.domain.settings import Sizing, SizingMethod
 from engine.errors import BadInput
 from engine.executor.executor import Executor
 from engine.indicators.door import Variant
@@ -47,7 +36,10 @@ from engine.strategies.door import (
     Readings,
     Reads,
     Strategy,
+    StrategyDeclared,
+    check_evaluation,
 )
+from engine.strategies.registry import declared_of, is_foreign
 
 
 class Cell:
@@ -76,10 +68,10 @@ class Cell:
         self.instrument = instrument
         self.free_ns = 0
         """Not before this time (the strategy's own debounce)."""
-        self.mid2_moved_min = bot.strategy.mid2_moved_min
+        self.mid2_moved_min = bot.declared.mid2_moved_min
         self.mid2_above = self.mid2_below = 0
         """Between them twice the mid does not wake it, where only moves do; both 0 = any does."""
-        self.touch_alone = bot.strategy.touch_alone
+        self.touch_alone = bot.declared.touch_alone
         self.touch: tuple[int, ...] = ()
         """The touch as it saw it last, where only that wakes it."""
         self.quiet = False
@@ -145,10 +137,7 @@ class Bot:
         self.code = code
         """Digest of the plug-in its strategy is of; empty = of the product's own."""
         self.sizer = sizer_of(sizing)
-        reads: Reads = getattr(strategy, "reads", NOTHING)
-        self.reads = reads if self.sizer is None else self.sizer.reads(reads)
-        self.observes: tuple[str, ...] = getattr(strategy, "observes", ())
-        """Keys of outside information it listens to."""
+        self.declare(declared_of(strategy))
         self.learned: LearnedSignals | None = None
         """What was kept of its bars and indicators, until its instruments are listed."""
         self.capital_micro = capital_micro
@@ -173,10 +162,21 @@ class Bot:
         self.turned_away = 0
         """Instruments it would have taken but for `instruments_max`."""
 
+    def declare(self, declared: StrategyDeclared) -> None:
+        """Take what its strategy declares: nothing of it is read from the strategy again."""
+        self.declared = declared
+        self._plain = self.sizer is None and not is_foreign(self.strategy)
+        """What it gives is neither sized nor looked at first."""
+        self.timer_ns, self.replan_ns_min = declared.timer_ns, declared.replan_ns_min
+        reads = declared.reads
+        self.reads = reads if self.sizer is None else self.sizer.reads(reads)
+        self.observes = declared.observes
+        """Keys of outside information it listens to."""
+
     @property
     def listens(self) -> dict[str, None]:
         """Return the keys of reference prices and of outside information it listens to."""
-        return dict.fromkeys((*self.strategy.references, *self.observes))
+        return dict.fromkeys((*self.declared.references, *self.observes))
 
     def wants(self, instrument: Instrument) -> bool:
         """Say whether the instrument is named, followed, or rolls in a named series."""
@@ -204,19 +204,28 @@ class Bot:
             signals.watch(self.name, instrument, self.reads, self.learned)
 
     def evaluate(self, context: Context, now_ns: int) -> Evaluation:
-        """Ask the strategy about one instrument; what it wants is sized as the settings say."""
-        if self.sizer is None:
+        """Ask the strategy about one instrument; what it wants is sized as the settings say.
+
+        Raises BadInput where it gives what nothing can be done with.
+        """
+        if self._plain:
             return self.strategy.evaluate(context, now_ns)
-        context, notes = self.sizer.funded(context)
-        return self.sizer.sized(self.strategy.evaluate(context, now_ns), context, notes)
+        notes: SizingSteps = ()
+        if self.sizer is not None:
+            context, notes = self.sizer.funded(context)
+        evaluation = self.strategy.evaluate(context, now_ns)
+        if is_foreign(self.strategy):
+            check_evaluation(evaluation, self.name, self.cells)
+        return evaluation if self.sizer is None else self.sizer.sized(evaluation, context, notes)
 
     def joins(self, views: InstrumentViews, executor: Executor, signals: Signals) -> None:
         """Let its strategy look at all of its instruments at the account it joins."""
         self.others = BotMarkets(self, views, executor, signals)
 
-    def renew(self, strategy: Strategy, learned: bytes, code: str = "") -> None:
-        """Go on with another object of its strategy, which knows `learned`, of that code."""
-        self.strategy, self.kept, self.code = strategy, learned, code
+    def renew(self, made: Bot, learned: bytes) -> None:
+        """Go on with the strategy of a bot that was made for it, which knows `learned`."""
+        self.strategy, self.kept, self.code = made.strategy, learned, made.code
+        self.declare(made.declared)
 
     def keep(self, state: object) -> None:
         """Keep what its strategy gave as its state. Raises BadInput where that is no bytes."""
@@ -372,109 +381,6 @@ class BotMarkets:
         """Return the bars and indicators it declared, of one of them."""
         reads = self._bot.reads
         return NO_READINGS if reads is NOTHING else Reader(self._signals, instrument, reads, now_ns)
-
-
-# -- What an engine asks of the core of an account, in words ---------------------------------------
-# Each becomes one input, which is what the tape keeps: a core is asked through `receive` alone.
-
-
-FAR = 1 << 59
-"""More than twice the mid of any book, in increments."""
-
-
-class AskedCore:
-    """The questions of an engine to one account's core."""
-
-    _account: AccountId
-    _cells: dict[InstrumentId, tuple[Cell, ...]]
-    cache: MarketCache
-    signals: Signals
-    bots: tuple[Bot, ...]
-    executor: Executor
-    busy: tuple[Bot, object] | None
-    """The call of a strategy that runs now."""
-
-    def receive(self, given: AnyInput | Event, now_ns: int) -> list[Effect]:
-        """Take an input; return the effects it asks for at once."""
-        raise NotImplementedError
-
-    def _bot(self, name: BotId) -> Bot:
-        return next(bot for bot in self.bots if bot.name == name)
-
-    def fail(self, bot: Bot, error: BaseException, now_ns: int) -> None:
-        """Stop a bot that raised, and no other."""
-        raise NotImplementedError
-
-    def _over(self, *, raised: bool = False) -> None:
-        """Note that a call of a strategy is over."""
-        raise NotImplementedError
-
-    def kept_state(self, bot: Bot, now_ns: int) -> bytes:
-        """Return what a bot's strategy has learned. One that raises stops its own bot alone.
-
-        Of a bot that failed it is what was read last: its strategy is not asked again.
-        """
-        if bot.state is BotState.ERROR:
-            return bot.kept
-        self.busy = bot, self
-        try:
-            state = bot.strategy.state()
-            self._over()
-            bot.keep(state)
-        except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
-            self.fail(bot, error, now_ns)
-        return bot.kept
-
-    def _made_by(
-        self, bot: Bot, ask: Callable[[], Decision | None], now_ns: int
-    ) -> Decision | None:
-        """Return the decision a strategy gives; None = it gives none, or raised and is stopped."""
-        self.busy = bot, self
-        try:
-            made = ask()
-            self._over()
-        except BaseException as error:  # noqa: BLE001 a bot that raises stops alone (architecture §9)
-            self.fail(bot, error, now_ns)
-            return None
-        return made
-
-    def reads_bars_alone(self, instrument: InstrumentId) -> bool:
-        """Say whether no snapshot and no trade of it wakes a bot or feeds what one reads.
-
-        Only where its bars are given, as a file tells them, and its book is trusted.
-        """
-        view = self.cache.views.get(instrument)
-        if view is None or not view.trusted or not self.signals.bars_alone(instrument):
-            return False
-        cells = self._cells.get(instrument, ())
-        return all(cell.mid2_above < 0 and cell.mid2_below > FAR for cell in cells)
-
-    def start(self, now_ns: int) -> None:
-        """Start the second's tick and let all idle bots run."""
-        self.receive(Began(self._account, bots_run=True), now_ns)
-
-    def begin(self, now_ns: int) -> None:
-        """Start the second's tick; no bot is started."""
-        self.receive(Began(self._account, bots_run=False), now_ns)
-
-    def remove(self, bot: Bot, now_ns: int) -> None:
-        """Remove a bot, and its intents with it."""
-        self.receive(BotRemoved(self._account, bot.name), now_ns)
-
-    def reevaluate(self, bot: Bot, now_ns: int) -> None:
-        """Have a bot state its intents anew with the next turn."""
-        self.receive(BotReevaluated(self._account, bot.name), now_ns)
-
-    def set_target(self, target: Target, now_ns: int) -> None:
-        """Take an intent of the engine itself: a bot that leaves evaluates no more."""
-        self.receive(TargetSet(self._account, target), now_ns)
-
-    def limit(self, limits: RiskLimits, now_ns: int) -> None:
-        self.receive(Limited(self._account, limits.model_dump_json().encode()), now_ns)
-
-    def expire_quotes(self, life_ms: int | None, now_ns: int) -> None:
-        """Let resting orders end by themselves after so long; None = they do not."""
-        self.receive(Expiring(self._account, life_ms), now_ns)
 
 
 # -- sizing: how much of its capital a bot puts into one market ------------------------------------

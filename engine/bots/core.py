@@ -12,14 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from engine.bots.bars_ahead import BarsAhead
-from engine.bots.bot import (
-    Agenda,
-    Bot,
-    Cell,
-    InputBatch,
-    inventory_of,
-    mark_of,
-)
+from engine.bots.bot import Agenda, Bot, Cell, InputBatch, inventory_of, mark_of
 from engine.bots.explain import Explanations
 from engine.bots.failing import fail, failed_then, wait_to_be_raised
 from engine.bots.signals import Reader, Signals, state_of
@@ -417,7 +410,7 @@ class AccountCore(BarsAhead):
             return
         if cell.filled and self._repeats(cell, view, now_ns):
             return
-        cell.free_ns = now_ns + bot.strategy.replan_ns_min
+        cell.free_ns = now_ns + bot.replan_ns_min
         self._decisions += 1
         context = Context(
             bot=bot.name,
@@ -435,7 +428,9 @@ class AccountCore(BarsAhead):
         )
         self.busy = bot, context
         try:
-            evaluation = bot.evaluate(context, now_ns)
+            decision = (
+                evaluation := bot.evaluate(context, now_ns)
+            ).decision  # it may give anything
             self.busy = None
             if self.overdue:
                 self._over()
@@ -443,18 +438,18 @@ class AccountCore(BarsAhead):
             self.fail(bot, error, now_ns)
             return
         bot.evaluations += 1
-        self._decide(evaluation.decision)
+        self._decide(decision)
         if evaluation.rest is not cell.rest:
             cell.pause(evaluation.rest)
         cell.quiet = evaluation.quiet and view.trusted
         if view.trusted:  # an untrusted book waits for its snapshot, which wakes
-            self._agenda.put(cell, now_ns + bot.strategy.timer_ns)
+            self._agenda.put(cell, now_ns + bot.timer_ns)
         if evaluation.alert:
             self._effects.append(bot.warn(evaluation.alert))
         if evaluation.intents:
             self._submit(view, bot.name, evaluation.intents, now_ns)
         elif self._tick_ns >= IDLE_NS:
-            self._put_off(cell, evaluation.decision, now_ns)
+            self._put_off(cell, decision, now_ns)
 
     def _submit(self, view: BookView, bot: BotId, intents: tuple[Intent, ...], now_ns: int) -> None:
         """Hand intents on, each after the marks of what it is about."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from engine.bots.bot import AskedCore, Bot
+from engine.bots.asked import AskedCore
+from engine.bots.bot import Bot
 from engine.bots.slices import Put
 from engine.domain.effects import Effect, RaiseAlert, alarm
 from engine.domain.events import Event, OrderFilled

@@ -51,7 +51,7 @@ from engine.runtime.bot_runner import bot_of
 from engine.runtime.recovery import executor_of
 from engine.runtime.turn_watch import BUDGET_S, TurnWatch
 from engine.strategies.door import Reads
-from engine.strategies.registry import build, restore_state
+from engine.strategies.registry import build, declared_of, restore_state
 
 # -- indicators ------------------------------------------------------------------------------------
 
@@ -315,7 +315,7 @@ class Trial:
         trade = TradePrinted(instrument=BINARY.id, price=self._mid, size=1_000_000, aggressor=side)
         prices = [
             ReferencePriced(key=key, price_e8=round(self._reference * 1e8), exchange_ns=now_ns)
-            for key in self.bot.strategy.references
+            for key in self.bot.declared.references
         ]
         seen = [self._observed(key, now_ns) for key in self.bot.observes]
         return (trade, BookReplaced(instrument=BINARY.id, bids=bids, asks=asks), *prices, *seen)
@@ -357,12 +357,10 @@ def check_strategy(kind: type[Any], file: Path | None = None) -> Iterator[str]:
             yield from impurities(one)
             yield from by_the_back_door(one)
     try:
-        strategy = build(kind.name, {}, BotId("bot"))
+        declared_of(build(kind.name, {}, BotId("bot")))
     except PitbossError as error:
         yield f"it cannot be built with its defaults: {error}"
         return
-    if strategy.timer_ns <= 0 or strategy.replan_ns_min < 0:
-        yield "timer_ns is longer than nothing, and replan_ns_min not shorter"
     yield from _on_trial(kind)
 
 

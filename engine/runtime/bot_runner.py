@@ -396,14 +396,13 @@ def renew(bot: Bot, learned: bytes, kind: type[object] | None = None) -> str:
     """
     settings = BotSettings.model_validate_json(bot.given)
     made, note = bot_of(settings, bot.account, kind), ""
-    strategy = made.strategy
     try:
         if learned:
-            restore_state(strategy, learned)
+            restore_state(made.strategy, learned)
     except FAILS as error:
-        strategy, learned = bot_of(settings, bot.account, kind).strategy, b""
+        made, learned = bot_of(settings, bot.account, kind), b""
         note = _from_scratch(bot, error)
-    bot.renew(strategy, learned, made.code)
+    bot.renew(made, learned)
     return note
 
 

@@ -70,7 +70,7 @@ def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
             bot = bot_runner.bot
             named |= dict.fromkeys(sorted(bot.instruments | bot.followed))
             series |= dict.fromkeys(sorted(bot_runner.bot.series))
-            prices |= dict.fromkeys(bot_runner.bot.strategy.references)
+            prices |= dict.fromkeys(bot_runner.bot.declared.references)
     executor = runner.core.executor
     named |= dict.fromkeys(executor.ledger.held)
     named |= dict.fromkeys(executor.concerned())

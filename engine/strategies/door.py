@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import ClassVar, NamedTuple, Protocol
 
 import msgspec
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +14,7 @@ from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision, Gate, Rest
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
-from engine.domain.intents import Intent
+from engine.domain.intents import Basket, Intent
 from engine.errors import BadInput
 from engine.indicators.columns import FloatColumn
 from engine.indicators.door import Variant
@@ -202,6 +202,32 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The edge behind a `Target`, where the strategy has one: Kelly sizing is made of it."""
 
 
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Evaluation)
+
+
+def check_evaluation(given: object, bot: BotId, watched: Container[InstrumentId]) -> None:
+    """Raise BadInput where `given` is no evaluation, or what it wants is not this bot's to want.
+
+    `watched` are the instruments of the bot. A struct does not check what it is made of: a position
+    of 1.5 would stand in the journal, and no start could read it again.
+    """
+    if type(given) is not Evaluation:
+        raise BadInput(f"evaluate gave {type(given).__name__}: it must give an Evaluation")
+    try:
+        _DECODER.decode(_ENCODER.encode(given))
+    except (msgspec.ValidationError, TypeError, OverflowError) as error:
+        raise BadInput(f"evaluate gave an Evaluation that cannot be kept: {error}") from None
+    for intent in given.intents:
+        parts = intent.targets if type(intent) is Basket else (intent,)
+        for part in (intent, *parts):
+            if part.bot != bot:
+                raise BadInput(f"evaluate gave an intent of {part.bot!r}: it must be of {bot!r}")
+        for part in parts:
+            if not isinstance(part, Basket) and part.instrument not in watched:
+                raise BadInput(f"evaluate wants {part.instrument!r}, which is not its bot's")
+
+
 def decided(
     context: Context,
     now_ns: int,
@@ -231,6 +257,66 @@ def decided(
         intent=intent,
         notes=notes,
     )
+
+
+class StrategyDeclared(NamedTuple):
+    """What a strategy declares of itself, read once when its bot is made."""
+
+    replan_ns_min: int
+    timer_ns: int
+    mid2_moved_min: int
+    touch_alone: bool
+    references: tuple[str, ...]
+    reads: Reads
+    observes: tuple[str, ...]
+    gates: Mapping[str, GateWords]
+
+
+OPTIONAL: Mapping[str, object] = {"reads": NOTHING, "observes": (), "gates": {}}
+
+
+def declared_by(strategy: object) -> StrategyDeclared:
+    """Return what a strategy declares. Raises BadInput for a field that lacks or is another kind.
+
+    A field may be a property: whoever calls this watches how long it takes.
+    """
+    given = {}
+    for name in StrategyDeclared._fields:
+        found = getattr(strategy, name, OPTIONAL.get(name))
+        if not _KINDS[name](found):
+            raise BadInput(f"its {name} is {found!r}: it must be {_WORDS[name]}")
+        given[name] = found
+    return StrategyDeclared(**given)  # type: ignore[arg-type]
+
+
+def _whole_number(found: object) -> bool:
+    return type(found) is int and found >= 0
+
+
+def _names(found: object) -> bool:
+    return isinstance(found, tuple) and all(isinstance(one, str) for one in found)
+
+
+_KINDS: Mapping[str, Callable[[object], bool]] = {
+    "replan_ns_min": _whole_number,
+    "timer_ns": lambda found: _whole_number(found) and found != 0,
+    "mid2_moved_min": _whole_number,
+    "touch_alone": lambda found: isinstance(found, bool),
+    "references": _names,
+    "reads": lambda found: isinstance(found, Reads),
+    "observes": _names,
+    "gates": lambda found: isinstance(found, Mapping),
+}
+_WORDS: Mapping[str, str] = {
+    "replan_ns_min": "a whole number of nanoseconds, 0 or more",
+    "timer_ns": "a whole number of nanoseconds, 1 or more",
+    "mid2_moved_min": "a whole number of increments, 0 or more",
+    "touch_alone": "True or False",
+    "references": "a tuple of texts",
+    "reads": "of the kind Reads",
+    "observes": "a tuple of texts",
+    "gates": "a mapping of names to GateWords",
+}
 
 
 class Strategy(Protocol):

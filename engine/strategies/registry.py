@@ -25,7 +25,7 @@ from engine.plugins import (
     look_again,
     why_missing,
 )
-from engine.strategies.door import Parameters, Strategy
+from engine.strategies.door import Parameters, Strategy, StrategyDeclared, declared_by
 
 ROOM = "engine.strategies"
 
@@ -161,7 +161,12 @@ def _of_plugin(kind: type[object]) -> bool:
 
 def _foreign(kind: StrategyKind) -> bool:
     """Say whether a class is of a plug-in, also of one as it was when it ran."""
-    return not kind.__module__.startswith(("engine.", "tests."))
+    return not kind.__module__.startswith(("engine.", "tests.", "bench.", "studies."))
+
+
+def is_foreign(strategy: object) -> bool:
+    """Say whether a strategy is a plug-in's: what it gives is looked at before it is used."""
+    return _foreign(type(strategy))
 
 
 def idea_of(kind: StrategyKind) -> str:
@@ -208,6 +213,29 @@ def _built(kind: StrategyKind, name: str, params: PlainView, bot: BotId) -> Stra
             raise BadInput(f"{name} cannot be made: {type(error).__name__}: {error}") from error
         raise
     return strategy
+
+
+def declared_of(strategy: Strategy) -> StrategyDeclared:
+    """Return what a strategy declares.
+
+    Raises BadInput where that cannot be read, TookTooLong where that of a plug-in goes on and on.
+    """
+    if not _foreign(type(strategy)):
+        return declared_by(strategy)
+    name = getattr(type(strategy), "name", "")
+    return in_time(partial(_declared, strategy, name), f"what {name} declares")
+
+
+def _declared(strategy: Strategy, name: str) -> StrategyDeclared:
+    try:
+        return declared_by(strategy)
+    except BadInput as error:
+        raise BadInput(f"{name} cannot be made: {error}") from None
+    except (Exception, SystemExit) as error:
+        if _foreign(type(strategy)):
+            said = f"what it declares raised {type(error).__name__}: {error}"
+            raise BadInput(f"{name} cannot be made: {said}") from error
+        raise
 
 
 def restore_state(strategy: Strategy, learned: bytes) -> None:

@@ -19,7 +19,14 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Target
 from engine.domain.settings import BotSettings
 from engine.errors import InvalidTransition
-from engine.runtime.bot_runner import BotRunner, BotSnapshot, apply_record, restored
+from engine.runtime.bot_runner import (
+    BotRunner,
+    BotSnapshot,
+    apply_record,
+    bot_of,
+    renew,
+    restored,
+)
 
 S = BotState
 BOT = BotId("maker")
@@ -334,3 +341,15 @@ def test_exit_of_what_nobody_lists_any_more_ends_all_the_same() -> None:
     for second in range(1, 35):
         bot_runner.watch(second * SECOND)
     assert bot_runner.bot.state is S.STOPPED
+
+
+def test_a_bot_that_is_made_anew_takes_what_its_strategy_declares_by_then() -> None:
+    before = BotSettings(
+        name="b", strategy="momentum", account="demo", capital=100.0, parameters={"bars": "1h"}
+    )
+    bot = bot_of(before, AccountId("demo"))
+    after = before.model_copy(update={"parameters": {"bars": "5m"}})
+    bot.given = after.model_dump_json().encode()
+    renew(bot, b"")
+    assert bot.reads == bot_of(after, AccountId("demo")).reads
+    assert set(bot.reads.bars) == {"5m"}

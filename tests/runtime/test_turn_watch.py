@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.clock import WallClock
@@ -22,9 +23,9 @@ from engine.domain.settings import BotSettings
 from engine.in_time import TurnOverdue
 from engine.runtime.turn_watch import HARD_LOOKS, TurnWatch, held_by
 from storage.quarantine import quarantine, quarantined, release
-from tests.bots.conftest import make_bot, make_script, make_stage
+from tests.bots.conftest import intent, make_bot, make_script, make_stage
 
-__all__ = ["make_bot", "make_script", "make_stage"]
+__all__ = ["intent", "make_bot", "make_script", "make_stage"]
 
 MS = 1_000_000
 CLOCK = WallClock()
@@ -91,6 +92,44 @@ def test_a_strategy_that_loops_stops_alone(pair: Any, tmp_path: Path, wrong: Any
     stage.at(stage.now + 3_000 * MS)
     assert good.state is BotState.RUNNING, "nothing is raised late"
     assert quarantined(tmp_path) == {}
+
+
+@pytest.mark.parametrize("given", [None, (), "quote"])
+def test_a_strategy_that_gives_no_evaluation_stops_alone(pair: Any, given: Any) -> None:
+    stage, bad, good = pair
+    bad.strategy.evaluate = lambda *_: given
+    stage.at(stage.now + 1_500 * MS)
+    assert (bad.state, good.state) == (BotState.ERROR, BotState.RUNNING)
+    assert "has no attribute 'decision'" in bad.error
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"bot": "good"}, "evaluate gave an intent of 'good': it must be of 'bad'"),
+        ({"instrument": TWO}, "evaluate wants 'venue:two', which is not its bot's"),
+        ({"valid_until_ns": 1.5}, "evaluate gave an Evaluation that cannot be kept: Expected"),
+        ({"bids": ((4_900, 1.5),)}, "evaluate gave an Evaluation that cannot be kept: Expected"),
+    ],
+)
+def test_a_plug_in_that_wants_what_is_not_its_own_or_no_number_stops_alone(
+    make_stage: Make, make_bot: Make, make_script: Make, intent: Make,
+    monkeypatch: pytest.MonkeyPatch, changes: Any, said: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(make_script, "__module__", "plugins.mine.strategies.mine")
+    bad = make_bot("bad", make_script(), instruments=frozenset({ONE}))
+    stage = make_stage(bad)
+    stage.list(ONE)
+
+    def say(context: Any, now_ns: int) -> tuple[Any, ...]:
+        del now_ns
+        return (msgspec.structs.replace(intent(context, 4_900), **changes),)
+
+    bad.strategy.say = say
+    stage.at(stage.now + 1_500 * MS)
+    assert bad.state is (BotState.ERROR if said else BotState.RUNNING)
+    assert said in bad.error
 
 
 def test_a_strategy_that_loops_while_it_forgets_a_market_stops_alone(

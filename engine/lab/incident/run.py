@@ -162,7 +162,7 @@ class IncidentReplay:
         """Have the call end that was ended from outside, as soon as it is made again."""
         bot = self._bots.get(failure.bot)
         if bot is not None:
-            bot.renew(interrupted(bot.strategy, failure), bot.kept)
+            bot.strategy = interrupted(bot.strategy, failure)
 
     def _ends(self, one: TapeInput | JournaledRecord) -> bool:
         if not isinstance(one, TapeInput) or not isinstance(one.given, given.EngineStarted):
