@@ -278,12 +278,18 @@ def bring() -> None:
         name = st.text_input(
             "Name of the data set", placeholder="made of the market", key="import_name"
         )
-        kind = st.selectbox("Rows are", ["", "bars", "trades", "prices"], key="import_kind")
+        kind = st.selectbox("Rows are", ["", *datasets.DataKind], key="import_kind")
         columns = st.text_input(
             "Columns, where no format knows the file",
             placeholder="time=date,price=px,size=4",
             key="import_columns",
         )
+        only = st.text_input(
+            "Rows of, where the file holds several markets",
+            placeholder="symbol=BTCUSDT",
+            key="import_only",
+        )
+        sort = st.checkbox("Sort the rows by time", key="import_sort")
         left, right = st.columns(2)
         look = left.form_submit_button("Preview")
         sent = right.form_submit_button("Import", type="primary")
@@ -294,6 +300,8 @@ def bring() -> None:
             "name": name.strip(),
             "rows": kind,
             "columns": columns.strip(),
+            "only": only.strip(),
+            "sort": sort,
             "look": look,
         }
         _ask_import(given)

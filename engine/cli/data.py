@@ -25,6 +25,7 @@ from engine.lab.formats.importing import (
     preview,
 )
 from engine.lab.formats.numbers import stamp_ns
+from engine.lab.formats.subject import only_of
 from engine.lab.progress import ProgressLine
 from engine.lab.recordings.funding import lacks_funding
 from engine.log import iso
@@ -58,6 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             default="",
             metavar="ROLE=COLUMN,…",
             help="which column holds what, by name or number: time=date,price=px,size=4",
+        )
+        one.add_argument(
+            "--sort", action="store_true", help="sort each file's rows by time (in memory)"
+        )
+        one.add_argument(
+            "--only",
+            default="",
+            metavar="COLUMN=VALUE,…",
+            help="the rows that are meant, of a file that holds several markets: symbol=BTCUSDT",
         )
     for name, said in (
         ("show", "everything known of a data set"),
@@ -130,6 +140,8 @@ def _request(args: argparse.Namespace, files: tuple[Path, ...]) -> ImportRequest
         format=args.format,
         kind=DataKind(args.kind) if args.kind else None,
         mapping=mapping_of(args.columns),
+        only=only_of(args.only),
+        sort=args.sort,
     )
 
 

@@ -431,11 +431,14 @@ def _read(name: str, one: Format, path: Path) -> Iterator[str]:
     if not one.fits(head):
         yield "it does not read its own example"
         return
-    lacks = [role for role in ROLES[one.kind] if role not in one.places(head)]
+    named = one.places(head) if one.folding() is None else one.folds or ROLES[one.kind]
+    lacks = [role for role in ROLES[one.kind] if role not in named]
     if lacks:
         yield f"it says no column for {', '.join(lacks)}"
         return
-    takers = [other for other, known in formats().items() if known.fits(head)]
+    takers = [
+        other for other, known in formats().items() if known.kind is one.kind and known.fits(head)
+    ]
     if takers[0] != name:
         yield f"{takers[0]} reads its example before it does"
     data = path.parent / "data"

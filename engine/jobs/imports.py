@@ -15,6 +15,7 @@ from engine.lab.formats.importing import (
     mapping_of,
     preview,
 )
+from engine.lab.formats.subject import only_of
 from engine.lab.recordings.funding import lacks_funding
 from engine.log import iso
 from storage.datasets import COLUMNS, DataKind, decimal_text, rate_text
@@ -30,6 +31,8 @@ def import_data(job: ImportJob, context: JobContext) -> Mapping[str, object]:
         name=job.name,
         kind=DataKind(job.rows) if job.rows else None,
         mapping=mapping_of(job.columns),
+        only=only_of(job.only),
+        sort=job.sort,
     )
     if job.look:
         return _looked(files[0], request)

@@ -56,7 +56,7 @@ def test_an_import_says_what_it_made(folder: Path) -> None:
 
 
 def test_what_cannot_be_read_ends_the_job_in_a_sentence(folder: Path) -> None:
-    with pytest.raises(BadInput, match=r"odd.csv, line 1: has no column for"):
+    with pytest.raises(BadInput, match=r"odd.csv, line 1: has the columns of no market data"):
         asked(folder, instrument="x:A/USDT")
     with pytest.raises(BadInput, match=r"there is no 'gone\.csv'"):
         import_data(ImportJob(path="gone.csv", look=True), context_at(folder))

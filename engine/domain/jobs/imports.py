@@ -10,7 +10,7 @@ from engine.domain.jobs import JobArguments
 
 
 class ImportJob(JobArguments):
-    """Make one data set of a file, or of a folder of files, of bars, trades or prices.
+    """Make one data set of a file, or of a folder of files.
 
     A bad line is refused by file and line and leaves nothing. An interrupted import goes on.
     """
@@ -44,9 +44,9 @@ class ImportJob(JobArguments):
     rows: Annotated[
         str,
         Field(
-            pattern="^(|bars|trades|prices)$",
+            pattern="^(|bars|trades|prices|quotes|funding)$",
             title="Rows are",
-            description="bars, trades or prices; empty = as the columns say",
+            description="bars, trades, prices, quotes or funding; empty = as the columns say",
         ),
     ] = ""
     columns: Annotated[
@@ -58,6 +58,19 @@ class ImportJob(JobArguments):
             "time=date,price=px,size=4",
         ),
     ] = ""
+    only: Annotated[
+        str,
+        Field(
+            max_length=1_000,
+            title="Rows of",
+            description="the rows that are meant, of a file that holds several markets: "
+            "symbol=BTCUSDT",
+        ),
+    ] = ""
+    sort: Annotated[
+        bool,
+        Field(title="Sort by time", description="each file's rows, in memory"),
+    ] = False
     look: Annotated[
         bool,
         Field(title="Preview only", description="read the first rows, and keep nothing"),

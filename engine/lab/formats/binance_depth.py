@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Mapping
 from typing import ClassVar
 
 from engine.errors import BadInput
 from engine.lab.formats.door import Format, RowFold
-from engine.lab.formats.numbers import parts_of
+from engine.lab.formats.levels import Levels, quote_row
 from engine.lab.formats.tables import Cells, FileHead
 from storage.datasets import DataKind
 
@@ -54,34 +53,13 @@ class BinanceDepth(Format):
         return len(self.places(head)) == len(self.names)
 
 
-class _Levels:
-    """One side of a book: its prices in order, and the size at each as the file writes it."""
-
-    def __init__(self) -> None:
-        self._sizes: dict[int, tuple[str, str]] = {}
-        self._prices: list[int] = []
-
-    def put(self, price: str, size: str) -> None:
-        """Set what stands at a price; a size of zero = nothing. Raises BadInput for no number."""
-        key = parts_of(price, exact=True)
-        if parts_of(size, exact=False) == 0:
-            if self._sizes.pop(key, None) is not None:
-                del self._prices[bisect_left(self._prices, key)]
-            return
-        if key not in self._sizes:
-            insort(self._prices, key)
-        self._sizes[key] = price, size
-
-    def best(self, *, highest: bool) -> tuple[str, str]:
-        """Return price and size of the highest or lowest; nothing where none stands."""
-        return self._sizes[self._prices[-1 if highest else 0]] if self._prices else ("", "")
-
-
 class _FileBook:
     """The book of one file. Implements `RowFold`: a row is made of all lines of one update."""
 
+    single = False
+
     def __init__(self) -> None:
-        self._sides = {"bid": _Levels(), "ask": _Levels()}
+        self._sides = {"bid": Levels(), "ask": Levels()}
         self._stamp: tuple[str, str, str] | None = None
         """Time, sort and number of the update whose lines are read; None = none was yet."""
         self._snapshot: int | None = None
@@ -105,9 +83,7 @@ class _FileBook:
         """Return the best bid and ask behind the lines so far; None = none was read."""
         if self._stamp is None:
             return None
-        bid, bid_size = self._sides["bid"].best(highest=True)
-        ask, ask_size = self._sides["ask"].best(highest=False)
-        return [self._stamp[0], bid, ask, bid_size, ask_size]
+        return quote_row(self._stamp[0], self._sides["bid"], self._sides["ask"])
 
     def _begins(self, stamp: tuple[str, str, str], cells: Cells, places: Mapping[str, int]) -> bool:
         """Begin an update; False = the snapshot holds it already. Raises BadInput for a gap."""
@@ -115,7 +91,7 @@ class _FileBook:
             _whole(cells[places[role]]) for role in ("first", "update", "before")
         )
         if stamp[1] == _SNAPSHOT:
-            self._sides = {"bid": _Levels(), "ask": _Levels()}
+            self._sides = {"bid": Levels(), "ask": Levels()}
             self._snapshot = update
         elif stamp[1] != _CHANGE:
             raise BadInput(f"has the update_type {stamp[1]!r}: {_SNAPSHOT} or {_CHANGE}")

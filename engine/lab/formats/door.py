@@ -3,7 +3,9 @@
 A format says which column holds what: by names, or by places where its files have no header. A
 mapping that a person gives comes before both. Prices and sizes become whole parts of 1e-8, times ns
 UTC (`engine/lab/formats/numbers.py` says in which forms). Rows come in the order of time; one
-that is there twice is counted and read once; one that goes back in time is refused with its line.
+that is there twice is counted and read once, and so is a quote or price that a recorder wrote again
+at a flush; any other that goes back in time is refused with its line. A price that nothing is
+filled by is cut to 1e-8; where its cell is empty, there is a gap.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from itertools import islice
 from pathlib import Path
 from typing import IO, ClassVar, NoReturn, Protocol
 
@@ -22,6 +25,7 @@ from pyarrow import csv as pa_csv
 from engine.domain.products.funding import RATE_DECIMALS
 from engine.errors import BadInput
 from engine.lab.formats.numbers import DECIMALS_MAX, S, parts_of, plain_parts, stamp_ns
+from engine.lab.formats.subject import OneInstrument
 from engine.lab.formats.tables import Cells, FileHead, TableFile, bytes_of, column_places
 from storage.datasets import ColumnBlock, DataKind, RowCounts
 
@@ -45,11 +49,25 @@ TRUE, FALSE = frozenset({"true", "1", "t", "yes"}), frozenset({"false", "0", "f"
 BUYS, SELLS = frozenset({"buy", "b", "bid", "1"}), frozenset({"sell", "s", "ask", "-1"})
 
 
+REPEATS_KEPT = 200_000
+"""Last rows of quotes and prices among which one that goes back in time may be a repeated one."""
+
+
+SORTED_MAX = 5_000_000
+"""Most rows of one file that are sorted: some 2 GB of memory."""
+SORT_IT = "sort the file by time, or let --sort do it"
+
+
 class RowFold(Protocol):
-    """Makes rows of several lines of one file: texts in the order of `ROLES`.
+    """Makes rows of the lines of one file: texts in the order of the format's `folds`.
 
     What it cannot read it raises as BadInput; whoever reads the file adds its name and the line.
     """
+
+    @property
+    def single(self) -> bool:
+        """True = a row is made of the line taken last, and not of those before it."""
+        ...
 
     def take(self, cells: Cells, places: Mapping[str, int]) -> Cells | None:
         """Take a line; return the row that the lines before it make, where it begins another."""
@@ -77,6 +95,10 @@ class Format:
     numbered: ClassVar[bool] = False
     """True = ids grow by one with each trade, so that a missing one is a gap."""
 
+    rounds: ClassVar[bool] = False
+    """True = prices finer than 1e-8 are rounded, and not refused."""
+    folds: ClassVar[tuple[str, ...]] = ()
+    """What a row of its `folding` holds, in this order; empty = the `ROLES` of its kind."""
     leaves_out: ClassVar[str] = ""
     """What of its files is not imported; empty = nothing."""
 
@@ -148,30 +170,42 @@ class CellReader:
         places: Mapping[str, int],
         *,
         before: Sequence[int] = (),
+        only: Mapping[str, str] | None = None,
+        sort: bool = False,
     ) -> None:
-        """`before` = the last row of the file read before this one; empty = there is none."""
+        """Take what is read, and how.
+
+        `before` = the last row of the file read before this one; empty = there is none. `only` =
+        column → value of the rows that are meant. `sort` = by time, in memory, before they are
+        looked at. Raises BadInput for a column that is not there.
+        """
+        self._rows_meant = OneInstrument(table.path.name, table.header, only or {}).of(table.rows)
+        self._repeats: dict[int, None] = {}
+        self._sort = sort
+        self._exact = not (one.rounds or one.kind is DataKind.PRICES)
         self.counts = RowCounts()
         self.line = 0
         """The line or row read last."""
-        self._table, self._kind, self._places = table, one.kind, places
+        self._kind, self._places = one.kind, places
         self._name = table.path.name
-        self._numbered = one.numbered and "id" in places
         own = type(one).translated is not Format.translated
         self._translated = one.translated if own else None
         self._fold = one.folding()
         self._last = tuple(before)
         self._widest = max(places.values()) + 1
         if self._fold is not None:
-            self._places = {role: at for at, role in enumerate(ROLES[one.kind])}
+            roles = one.folds or ROLES[one.kind]
+            self._places = {role: at for at, role in enumerate(roles)}
         self._columns = places
+        self._numbered = one.numbered and "id" in self._places
 
     def _lines(self) -> Iterator[tuple[int, Cells]]:
         """Yield each row with the line it ends at; of a format that folds, of several lines."""
         fold, number = self._fold, 0
         if fold is None:
-            yield from self._table.rows
+            yield from self._rows_meant
             return
-        for line, cells in self._table.rows:
+        for line, cells in self._rows_meant:
             self.line = line
             self._check_width(cells)
             try:
@@ -179,7 +213,7 @@ class CellReader:
             except BadInput as error:
                 self._refuse(str(error))
             if made is not None:
-                yield number, made
+                yield line if fold.single else number, made
             number = line
         if (made := fold.rest()) is not None:
             yield number, made
@@ -190,6 +224,35 @@ class CellReader:
 
     def rows(self) -> Iterator[tuple[int, ...]]:
         """Yield the rows of `COLUMNS`. Raises BadInput with the line."""
+        alone = {DataKind.BARS: "bar", DataKind.FUNDING: "rate"}.get(self._kind, "")
+        once, last = bool(alone) or self._kind is DataKind.QUOTES, self._last
+        has_id, nothing_from = "id" in self._places, 0
+        for number, row in self._sorted() if self._sort else self._numbers():
+            self.line = number
+            if self._kind is DataKind.PRICES and not row[1]:
+                nothing_from = nothing_from or (last[0] if last else 0)
+                continue
+            if self._repeated(row, last):
+                self.counts.duplicates += 1
+                continue
+            if last:
+                if row == last and (once or has_id):
+                    self.counts.duplicates += 1
+                    continue
+                if row[0] < last[0] or (alone and row[0] == last[0]):
+                    self._refuse(f"is not later than the {alone or 'row'} before it: {SORT_IT}")
+                if has_id and row[4] <= last[4]:
+                    self._refuse(f"has the id {row[4]}, not above {last[4]} before it: {SORT_IT}")
+                if self._numbered and row[4] > last[4] + 1:
+                    self.counts.gap(last[0], row[0])
+            if nothing_from:
+                self.counts.gap(nothing_from, row[0])
+                nothing_from = 0
+            last = row
+            yield row
+
+    def _numbers(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the rows as they stand in the file, each with its line."""
         read = {
             DataKind.BARS: self._bar,
             DataKind.TRADES: self._trade,
@@ -197,9 +260,6 @@ class CellReader:
             DataKind.QUOTES: self._quote,
             DataKind.FUNDING: self._rate,
         }[self._kind]
-        alone = {DataKind.BARS: "bar", DataKind.FUNDING: "rate"}.get(self._kind, "")
-        once, last = bool(alone) or self._kind is DataKind.QUOTES, self._last
-        has_id = "id" in self._places
         for number, cells in self._lines():
             self.line = number
             if self._fold is None:
@@ -209,19 +269,28 @@ class CellReader:
                 if translated is None:
                     continue
                 cells = translated  # noqa: PLW2901 the same row in the words of its role
-            row = read(cells)
-            if last:
-                if row == last and (once or has_id):
-                    self.counts.duplicates += 1
-                    continue
-                if row[0] < last[0] or (alone and row[0] == last[0]):
-                    self._refuse(f"is not later than the {alone or 'row'} before it: sort it")
-                if has_id and row[4] <= last[4]:
-                    self._refuse(f"has the id {row[4]}, not above {last[4]} before it: sort it")
-                if self._numbered and row[4] > last[4] + 1:
-                    self.counts.gap(last[0], row[0])
-            last = row
-            yield row
+            yield number, read(cells)
+
+    def _sorted(self) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """Yield the rows by time, and by id where they have one. Raises BadInput for too many."""
+        read = list(islice(self._numbers(), SORTED_MAX + 1))
+        if len(read) > SORTED_MAX:
+            self._refuse(f"is beyond the {SORTED_MAX:,} rows that are sorted in memory: split it")
+        by_id = "id" in self._places
+        read.sort(key=lambda one: (one[1][0], one[1][4] if by_id else 0))
+        yield from read
+
+    def _repeated(self, row: tuple[int, ...], last: tuple[int, ...]) -> bool:
+        """Say whether a quote or price was read before, and remember it."""
+        if self._kind not in (DataKind.QUOTES, DataKind.PRICES):
+            return False
+        key = hash(row)
+        if last and row[0] < last[0]:
+            return key in self._repeats
+        self._repeats[key] = None
+        if len(self._repeats) > REPEATS_KEPT:
+            del self._repeats[next(iter(self._repeats))]
+        return False
 
     def _bar(self, cells: Cells) -> tuple[int, ...]:
         at = self._places
@@ -250,7 +319,8 @@ class CellReader:
         return self._time(cells), price, size, side, number
 
     def _price(self, cells: Cells) -> tuple[int, ...]:
-        return self._time(cells), self._price_of(cells[self._places["price"]], "price")
+        text = cells[self._places["price"]]
+        return self._time(cells), self._price_of(text, "price") if text.strip() else 0
 
     def _quote(self, cells: Cells) -> tuple[int, ...]:
         at = self._places
@@ -284,7 +354,7 @@ class CellReader:
         return found
 
     def _price_of(self, text: str, role: str) -> int:
-        parts = plain_parts(text) or self._parts(text, role, exact=True)
+        parts = plain_parts(text) or self._parts(text, role, exact=self._exact)
         if parts <= 0:
             self._refuse(f"has the {role} {text.strip()}, which is not above zero")
         return parts

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from engine.lab.formats.door import Format
+from engine.lab.formats.hftbacktest_events import (
+    BUY_EVENT,
+    COLUMNS,
+    EXCH_EVENT,
+    KIND_MASK,
+    SELL_EVENT,
+    TRADE,
+)
 from engine.lab.formats.tables import Cells, FileHead
 from storage.datasets import DataKind
-
-TRADE_EVENT = 2
-KIND_MASK = 0xFF
-SELL_EVENT, BUY_EVENT, EXCH_EVENT = 1 << 28, 1 << 29, 1 << 31
-"""Bits of `ev`; an event that only the local clock orders has no bit for the exchange's."""
 
 
 class HftbacktestTrades(Format):
@@ -22,12 +25,7 @@ class HftbacktestTrades(Format):
     source = "hftbacktest, types.py: event_dtype and its flags"
     kind = DataKind.TRADES
     leaves_out = "changes of the book are left out"
-    names: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "time": ("exch_ts",),
-        "price": ("px",),
-        "size": ("qty",),
-        "side": ("ev",),
-    }
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = COLUMNS
     example = (
         "events.csv\n"
         "ev,exch_ts,local_ts,px,qty,order_id,ival,fval\n"
@@ -44,7 +42,7 @@ class HftbacktestTrades(Format):
         """Return a trade with its side in words; None for any other event."""
         text = cells[places["side"]]
         flags = int(text) if text.isdecimal() else 0
-        if flags & KIND_MASK != TRADE_EVENT or not flags & EXCH_EVENT:
+        if flags & KIND_MASK != TRADE or not flags & EXCH_EVENT:
             return None
         side = "buy" if flags & BUY_EVENT else "sell" if flags & SELL_EVENT else ""
         return [side if at == places["side"] else cell for at, cell in enumerate(cells)]

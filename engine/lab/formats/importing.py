@@ -24,6 +24,7 @@ from engine.lab.formats.door import (
     MappedFormat,
     NotPlain,
 )
+from engine.lab.formats.subject import OneInstrument, only_text
 from engine.lab.formats.tables import TableFile, opened
 from engine.plugins import found
 from storage.datasets import (
@@ -46,6 +47,8 @@ FILES_MAX = 10_000
 CHECKSUM = ".CHECKSUM"
 """How the file beside another one ends that gives its SHA-256, as Binance publishes them."""
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
+WHERE = " where "
+"""What stands between a format and the rows that were meant, in what a part was read as."""
 MARKET = re.compile(r"[a-z0-9_]+:[^\s]{1,90}")
 
 Tell = Callable[[int, int, str], None]
@@ -78,6 +81,10 @@ class ImportRequest:
     """Of a mapping: what the rows are."""
     mapping: Mapping[str, str] = field(default_factory=dict)
     """Role → name, or number from 1, of its column; empty = as the format has it."""
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Column, in small letters → value that the rows have which are meant; empty = all rows."""
+    sort: bool = False
+    """True = each file's rows are sorted by time before they are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +111,7 @@ def preview(path: Path, request: ImportRequest, rows: int = 10) -> Preview:
     head = table.head()
     names = head.header or tuple(f"column {n}" for n in range(1, 1 + len(head.rows[0])))
     read, refused = list[tuple[int, ...]](), ""
-    reader = CellReader(table, one, places)
+    reader = CellReader(table, one, places, only=request.only, sort=request.sort)
     try:
         read.extend(islice(reader.rows(), rows))
     except BadInput as error:
@@ -223,9 +230,11 @@ def _import_one(
         raise BadInput(f"{path.name} holds {one.kind}, and the file before it {kind}")
     before = writer.done[-1].written.last if writer.done else ()
     named = NamedFile(path.name, digest, checksum, name)
-    if _in_blocks(writer, path, BlockFile(table, one, places, before), named, progress):
+    plain = not request.sort and OneInstrument(path.name, table.header, request.only).trivial
+    file = BlockFile(table, one, places, before)
+    if plain and _in_blocks(writer, path, file, named, progress):
         return
-    reader = CellReader(table, one, places, before=before)
+    reader = CellReader(table, one, places, before=before, only=request.only, sort=request.sort)
 
     def rows() -> Iterator[tuple[int, ...]]:
         for number, row in enumerate(reader.rows()):
@@ -288,7 +297,16 @@ def _checked(path: Path, digest: str) -> Checked:
 
 
 def _read_as(table: TableFile, request: ImportRequest) -> tuple[str, Format, dict[str, int]]:
-    """Return name, format and columns by which a file is read. Raises BadInput."""
+    """Return name, format and columns by which a file is read. Raises BadInput.
+
+    The name ends in `where column=value` where only some rows are meant.
+    """
+    name, one, places = _format_of(table, request)
+    meant = [only_text(request.only)] * bool(request.only) + ["sorted"] * request.sort
+    return f"{name}{WHERE}{', '.join(meant)}" if meant else name, one, places
+
+
+def _format_of(table: TableFile, request: ImportRequest) -> tuple[str, Format, dict[str, int]]:
     head = table.head()
     if not head.rows:
         raise BadInput(f"{table.path.name} holds no row")
@@ -326,6 +344,13 @@ def _unread(header: Sequence[str], wanted: Sequence[Format]) -> str:
         return sum(bool(set(names) & set(header)) for names in one.names.values())
 
     nearest = min(wanted, key=lambda one: (-knows(one), len(lacks(one)), not one.fallback))
+    if set(ROLES[nearest.kind]) - set(lacks(nearest)) <= {"time"}:
+        kinds = "; ".join(f"{kind}: {', '.join(roles)}" for kind, roles in ROLES.items())
+        return (
+            f"has the columns of no market data that is known ({kinds}); it has "
+            f"{', '.join(header)}: if it holds any, name its columns, "
+            "e.g. --kind prices --columns time=date,price=px"
+        )
     lacking = ", ".join(lacks(nearest)) or "what its format needs besides"
     return (
         f"has no column for {lacking} ({nearest.title}); it has {', '.join(header)}: name them, "
@@ -356,10 +381,14 @@ def _spec_of(name: str, step_ns: int) -> BarSpec:
         ) from None
 
 
+MISSING = {DataKind.BARS: "missing bars", DataKind.PRICES: "missing prices"}
+"""What a gap is made of, where it is not of the numbers of trades."""
+
+
 def judged(kind: DataKind, files: Sequence[ImportedFile], gaps: int, now_ns: int) -> Judgement:
     """Return how far the rows can be believed: what is missing shows, or cannot show."""
     if gaps:
-        what = "missing bars" if kind is DataKind.BARS else "missing trade ids"
+        what = MISSING.get(kind, "missing trade ids")
         return Judgement(at_ns=now_ns, trust=DataTrust.GAPS, reason=f"{gaps:,} times of {what}")
     if kind is DataKind.BARS:
         reason = "every bar between the first and the last is there"
@@ -373,10 +402,14 @@ def judged(kind: DataKind, files: Sequence[ImportedFile], gaps: int, now_ns: int
 
 
 def _used(one: Format, files: Sequence[ImportedFile]) -> bool:
-    return any(formats().get(file.format) is one for file in files)
+    return any(_format(file) is one for file in files)
+
+
+def _format(file: ImportedFile) -> Format | None:
+    return formats().get(file.format.partition(WHERE)[0])
 
 
 def numbered(file: ImportedFile) -> bool:
     """Say whether a missing id of its trades is a gap."""
-    known = formats().get(file.format)
+    known = _format(file)
     return known is not None and known.numbered

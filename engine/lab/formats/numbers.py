@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 
 from engine.errors import BadInput
 
@@ -12,6 +12,8 @@ S = 1_000_000_000
 DECIMALS_MAX = 8
 """Finer prices are refused, finer volumes are cut: an account counts in 1e-8 at most."""
 PARTS = 10**DECIMALS_MAX
+DOUBLE = Context(prec=15)
+"""Digits that a double keeps of any decimal number."""
 PARTS_MAX = 2**63 - 1
 """Largest price or volume in parts: 92 billion."""
 
@@ -35,7 +37,8 @@ def plain_parts(text: str) -> int:
 def parts_of(text: str, *, exact: bool) -> int:
     """Return any number in parts of 1e-8. Raises NotANumber; BadInput for what cannot be held.
 
-    `exact` = one that is finer is refused and not cut.
+    `exact` = one that is finer is refused and not cut. What a number written by a double holds
+    behind its 15th digit is no part of it (IEEE 754: 15 decimal digits survive) and is rounded.
     """
     try:
         value = Decimal(text.strip())
@@ -47,6 +50,9 @@ def parts_of(text: str, *, exact: bool) -> int:
         raise BadInput(f"has the number {value}, which is larger than 92 billion")
     parts = int(value * PARTS)
     if exact and parts != value * PARTS:
+        rounded = DOUBLE.create_decimal(value) * PARTS
+        if rounded == int(rounded) and len(value.as_tuple().digits) > DOUBLE.prec:
+            return int(rounded)
         raise BadInput(f"a price is finer than 1e-{DECIMALS_MAX}")
     return parts
 

@@ -11,6 +11,7 @@ import csv
 import datetime as dt
 import gzip
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,10 @@ def opened(path: Path) -> TableFile:
     name = path.name.lower()
     bare = name.removesuffix(".gz")
     try:
+        if is_text(name, bare):
+            found = _by_its_beginning(path)
+            if found is not None:
+                return found
         if name.endswith((".csv", ".csv.gz", ".txt", ".zip")):
             return _csv(path)
         if bare.endswith((".jsonl", ".ndjson")):
@@ -81,8 +86,45 @@ def opened(path: Path) -> TableFile:
         raise BadInput(f"{path.name} cannot be read: {os_sentence(error)}") from None
     raise BadInput(
         f"{path.name}: is no table that can be read: csv, csv.gz, zip of a csv, json, jsonl, "
-        "parquet, npz"
+        "parquet, npz, lines of a time of receipt and a frame"
     )
+
+
+# -- texts whose names do not say what they hold ---------------------------------------------------
+
+STAMPED_LINE = re.compile(r"([0-9]{10,19}) ([\[{].*)")
+"""A time of receipt, in a unit its digits tell, and a frame as it came."""
+STAMPED = ("received", "frame")
+"""The columns of such lines."""
+BEGINNING = 1 << 20
+
+
+def is_text(name: str, bare: str) -> bool:
+    """Say whether a file is one of text whose name leaves open what its lines are."""
+    return name.endswith((".zip", ".txt", ".log")) or "." not in bare or bare.endswith(".data")
+
+
+def _by_its_beginning(path: Path) -> TableFile | None:
+    """Return a table of lines of JSON, or of stamped frames; None = its first line is neither."""
+    try:
+        with text_of(path) as text:
+            line = text.readline(BEGINNING)
+    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile):
+        return None
+    if line.startswith("{"):
+        return _json_rows(path, _json_lines(path))
+    if STAMPED_LINE.match(line):
+        return TableFile(path=path, header=STAMPED, rows=_guarded(path, _stamped_lines(path)))
+    return None
+
+
+def _stamped_lines(path: Path) -> Iterator[tuple[int, Cells]]:
+    with text_of(path) as text:
+        for number, line in enumerate(text, 1):
+            found = STAMPED_LINE.fullmatch(line.rstrip("\r\n"))
+            if found is None:
+                raise BadInput(f"{path.name}, line {number}: is no time and frame: is it torn?")
+            yield number, [found[1], found[2]]
 
 
 # -- CSV, with or without a header -----------------------------------------------------------------
@@ -213,6 +255,8 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, dt.datetime):
         return value.isoformat()
+    if isinstance(value, dict | list):
+        return msgspec.json.encode(value).decode()
     return value if isinstance(value, str) else str(value)
 
 

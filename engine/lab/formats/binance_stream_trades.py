@@ -1,0 +1,42 @@
+"""Trades of a recorded stream of Binance, by the time they were received."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from engine.lab.formats.door import Format, RowFold
+from engine.lab.formats.frames import NAMES, FrameFold, StreamData, holds
+from engine.lab.formats.tables import Cells, FileHead
+from storage.datasets import DataKind
+
+
+class BinanceStreamTrades(Format):
+    """Lines of `<ns> {"stream": "btcusdt@trade", "data": {…}}`; other streams are passed over."""
+
+    title = "Recorded Binance stream, trades"
+    source = "developers.binance.com, WebSocket streams: combined streams, trade"
+    kind = DataKind.TRADES
+    numbered = True
+    folds = ("time", "price", "size", "buyer_maker", "id")
+    leaves_out = "quotes and changes of the book are left out: --kind quotes reads the quotes"
+    names: ClassVar[Mapping[str, tuple[str, ...]]] = NAMES
+    example = (
+        "btcusdt.txt\n"
+        '1723161254087896568 {"stream":"btcusdt@trade","data":{"e":"trade","t":7,"p":"61837.63",'
+        '"q":"0.02","m":true}}\n'
+        '1723161254088096568 {"stream":"btcusdt@trade","data":{"e":"trade","t":8,"p":"61837.64",'
+        '"q":"0.01","m":false}}\n'
+    )
+
+    def fits(self, head: FileHead) -> bool:
+        """Say whether it is of stamped frames with trades among the first."""
+        return holds(head, "trade")
+
+    def folding(self) -> RowFold | None:
+        """Return what makes rows of its frames."""
+        return FrameFold("trade", _trade)
+
+
+def _trade(time: str, data: StreamData) -> Cells:
+    return [time, data.p, data.q, "true" if data.m else "false", str(data.t)]
