@@ -6,7 +6,7 @@ commit, all of it together is what was deposited and earned. It changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import streamlit as st
 
 from engine.domain.instruments import Mode
 from engine.domain.money import MICRO
-from engine.domain.rates import DOLLAR, par
+from engine.domain.rates import DOLLAR, Rate, par
 from engine.domain.telemetry import Approvals, AssetSeen, Capital, LockedMoney, MarginSeen
 from pages import Page
 from pages.frame.bar import mode_here
@@ -399,28 +399,57 @@ def show_account(account: AccountSeen, now: int) -> None:
     show_approvals(account, now)
 
 
-def in_dollars(accounts: Sequence[AccountSeen]) -> tuple[int, list[str]]:
-    """Return the equity of all accounts in micro-USDC, and which have none that is known, why."""
+def in_dollars(
+    accounts: Sequence[AccountSeen], rates: Mapping[str, Rate | None], now: int
+) -> tuple[int, list[str]]:
+    """Return the equity of all accounts in micro-USDC, and which have none that is known, why.
+
+    `rates` by account: what the engine's books gave.
+    """
     total, unknown = 0, []
     for one in accounts:
-        rate = par(one.currency)
+        rate = rates[one.account]
         if one.equity_micro is None:
             unknown.append(f"{one.account}: its equity was not reported yet")
         elif rate is None:
             unknown.append(f"{one.account}: no rate of {one.currency} to {DOLLAR}")
+        elif rate.stale(now):
+            said = _rate_said(rate, now)
+            unknown.append(f"{one.account}: the rate of {one.currency} is stale, {said}")
         else:
             total += one.equity_micro * rate.micro // MICRO
     return total, unknown
 
 
+def _rate_of(account: AccountSeen) -> Rate | None:
+    """Return what an account's currency is worth in USDC: by rule, or as its engine reported."""
+    if (rule := par(account.currency)) is not None:
+        return rule
+    seen = ask(account_report, engine_id(), Capital, account.account)
+    return None if seen is None else seen.rate
+
+
+def _rate_said(rate: Rate, now: int) -> str:
+    """Return a rate's source, and of a book's its price and age."""
+    if rate.at_ns is None:
+        return rate.source
+    return f"{exact(rate.micro)} {DOLLAR}, {rate.source}, {age(max(0, now - rate.at_ns))} old"
+
+
 @guard.part("The portfolio")
 def show_portfolio(mode: Mode, accounts: Sequence[AccountSeen]) -> None:
     """Draw what all accounts of a mode are worth together, and by which rates."""
-    total, unknown = in_dollars(accounts)
+    now = now_ns()
+    rates = {one.account: _rate_of(one) for one in accounts}
+    total, unknown = in_dollars(accounts, rates, now)
     known = len(accounts) - len(unknown)
     name = f"Portfolio, {count(known, 'account')} of {len(accounts)}, {mode.upper()}"
     panels.tiles([Tile(name, micro(total, DOLLAR) if known else "unknown", panels.address(""))])
-    rules = {one.currency: rate.source for one in accounts if (rate := par(one.currency))}
+    rules = {
+        one.currency: _rate_said(rate, now)
+        for one in accounts
+        if (rate := rates[one.account]) and not rate.stale(now)
+    }
     said = [f"{currency}: {why}" for currency, why in sorted(rules.items())]
     panels.note(" · ".join(["Equity at exit prices, in " + DOLLAR, *said]))
     if unknown:

@@ -213,12 +213,16 @@ def _use(label: str, value: str, use: Row) -> str:
     text = f"{_amount(use['used'], use)} of {_amount(use['limit_value'], use)}"
     if use["unit"] == Unit.NS:
         text = f"{use['used'] / SECOND_NS:,.1f} s of {seconds(use['limit_value'] / SECOND_NS)}"
+    share_said = percent(use["used"], use["limit_value"])
+    if use["unknown"]:
+        tone, word, share_said = "bad", "unknown", ""
+        text = f"unknown: {use['unknown']}; {text} of this account"
     name = f"{label}{subject}" if label else subject.removeprefix(" · ")
     return (
         f'<tr class="pb-use {tone}"><th class="{"" if label else "pb-sub"}">{escape(name)}</th>'
         f"<td>{value}</td><td>{escape(text)}</td>"
         f'<td><u><s style="width:{100 * min(1.0, share):.0f}%"></s></u></td>'
-        f'<td class="pb-{tone}"><b>{percent(use["used"], use["limit_value"])} {word}</b></td></tr>'
+        f'<td class="pb-{tone}"><b>{share_said} {word}</b></td></tr>'
     )
 
 

@@ -300,6 +300,8 @@ class LimitUse(msgspec.Struct, frozen=True, kw_only=True):
     used: int
     limit_value: int
     unit: Unit
+    unknown: str = ""
+    """Why more than `used` may be in use, how much is not known; empty = all of it is known."""
 
 
 _HOLDINGS = Table(HoldingSeen, "holdings")
@@ -417,7 +419,7 @@ def put_limit_use(
         "(SELECT value ->> 0, value ->> 1 FROM json_each(?))",
         (engine_id, account, msgspec.json.encode([(u.name, u.subject) for u in uses]).decode()),
     )
-    known = ("mode", "currency", "used", "limit_value", "unit", "updated_ns")
+    known = ("mode", "currency", "used", "limit_value", "unit", "unknown", "updated_ns")
     _LIMITS.put(
         connection,
         engine_id,

@@ -202,9 +202,9 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
         (R.EXPOSURE_INSTRUMENT, risk.micro, limits.exposure_instrument_max.micro(anchor)),
         (R.EXPOSURE_MARKET, risk.market_sum.worst_micro, limits.exposure_market_max.micro(anchor)),
         (R.EXPOSURE_BOT, exposure.bot_micro(last.bot), gate.bot_max_micro(last.bot)),
-        (R.EXPOSURE_ACCOUNT, exposure.account_micro(), limits.exposure_account_max.micro(anchor)),
-        (R.EXPOSURE_TOTAL, exposure.total_micro(), limits.exposure_total_max.micro(anchor)),
+        (R.EXPOSURE_ACCOUNT, exposure.account.micro, limits.exposure_account_max.micro(anchor)),
     )
+    total, total_max = exposure.total_micro(now_ns), limits.exposure_total_max.micro(anchor)
     live = executor.open_and_unknown[0]
     small = min(order.size for order in places)
     return [
@@ -214,6 +214,10 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
         Rule(R.ORDER_TOO_LARGE, Verdict.PASSED, value, value_max, Unit.MICRO),
         Rule(R.LIQUIDATION_BUFFER, Verdict.PASSED, 0, 0, Unit.NONE),
         *(Rule(name, Verdict.PASSED, used, limit, Unit.MICRO) for name, used, limit in amounts),
+        Rule(R.RATE_UNKNOWN, Verdict.PASSED, 0, 0, Unit.NONE),
+        Rule(R.EXPOSURE_TOTAL, Verdict.NOT_ASKED, 0, 0, Unit.NONE)
+        if total is None
+        else Rule(R.EXPOSURE_TOTAL, Verdict.PASSED, total, total_max, Unit.MICRO),
     ]
 
 

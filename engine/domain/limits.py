@@ -73,8 +73,8 @@ _ROWS = (
         group=_EXPOSURE,
         unit=Unit.MICRO,
         reason="exposure_total",
-        sentence=_FITS
-        + "worst-case loss limit over all accounts of one mode that count in one currency.",
+        sentence=_FITS + "worst-case loss limit over all accounts of the mode, other currencies at "
+        "their rates.",
     ),
     LimitRow(
         name="exposure_account_max",

@@ -64,8 +64,8 @@ class RiskLimits(Settings):
     exposure_bot_max: Limit = _percent(50)
     exposure_account_max: Limit = _percent(100)
     exposure_total_max: Limit = _percent(100)
-    """Over all accounts of one mode that count in one currency: dollar stablecoins of `rates.PAR`
-    do. No rate is taken: an account in another currency is judged by itself."""
+    """Over all accounts of one mode. What counts in another currency is converted at the newest
+    rate that a book gives; without one, or with one that is stale, what adds risk is denied."""
     open_orders_max: int = Field(200, ge=0, le=10_000)
     daily_loss_max: Limit = _percent(5)
     """The day's loss since 00:00 UTC; reached = RISK_STOPPED until the next day."""

@@ -271,6 +271,8 @@ class Capital(msgspec.Struct, frozen=True, kw_only=True):
     """What owners of perpetuals made of each other at a venue that nets them: realised of the one
     and not of the account. It is 0 again when all are flat."""
     margins: tuple[MarginSeen, ...] = ()
+    rate: Rate | None = None
+    """What its currency is worth in USDC by rule or the books; None = no rate, or a stale one."""
 
     @property
     def free_micro(self) -> int:

@@ -104,8 +104,8 @@ class Executor:
         self._breakers = gate.breakers
         self._settings = settings
         self._outbox = EffectOutbox(account)
-        exposure = gate.exposure
-        self._table = OrderTable(account, ledger, exposure, settings)
+        self._table = OrderTable(account, ledger, gate.exposure, settings)
+        gate.exposure.rates.read(currency, self.mark)
         self._blocks = Blocks(self._breakers, recovering=not settings.starts_reconciled)
         self._started = settings.starts_reconciled
         self._restored_seq = 0
@@ -574,12 +574,12 @@ class Executor:
         return None if slot is None else slot.basket
 
     def concerned(self) -> list[InstrumentId]:
-        """Return the instruments with an intent, an order or a holding: those that need marks."""
-        held = self.ledger.held
+        """Return what needs marks: with an intent, an order or a holding, and pairs of rates."""
+        held, rates = self.ledger.held, self._table.exposure.rates.pairs
         return [
             key
             for key, entry in self._table.instruments.items()
-            if entry.working or key in held or entry.intended
+            if entry.working or key in held or entry.intended or key in rates
         ]
 
     def equity_micro(self, now_ns: int) -> int:

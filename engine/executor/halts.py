@@ -216,13 +216,13 @@ class Blocks:
         mark = entry.mark
         if self.state.holds and self.held_by(owner, entry.instrument.id) is not None:
             return _RISK
-        if any(entry.instrument.id == one.instrument for one in self.state.differences):
+        differ = self.state.differences
+        if differ and any(entry.instrument.id == one.instrument for one in differ):
             return _BLIND
         if entry.closed or (mark is not None and mark.closed):
             return ResidualReason.OTHER_CURRENCY if entry.uncounted else _CLOSED
-        if mark is None or not mark.trusted or mark.proof_ns is None:
-            return _BLIND
-        if now_ns - mark.proof_ns > data_age_ns_max:
+        proof_ns = None if mark is None or not mark.trusted else mark.proof_ns
+        if proof_ns is None or now_ns - proof_ns > data_age_ns_max:
             return _BLIND
         return None
 

@@ -16,7 +16,6 @@ from engine.domain.events import LatchSet, OrderNotSent
 from engine.domain.inputs import Opened
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.plain import PlainDict
-from engine.domain.rates import counted_as
 from engine.domain.settings import AccountSettings, SettingsDocument
 from engine.errors import ConfigError, StorageError
 from engine.executor.executor import Executor
@@ -24,7 +23,7 @@ from engine.executor.proof import Scope
 from engine.live.engine import Engine
 from engine.live.kill_bare import BareProof
 from engine.live.reopen import Restored, attach_bots, restore
-from engine.live.venues import Venues
+from engine.live.venues import Venues, rate_markets
 from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import RiskGate
 from engine.runtime.account_runner import AccountRunner
@@ -45,7 +44,7 @@ class Accounts:
     def __init__(self, venues: Venues, *, fence: int) -> None:
         self.venues = venues
         self.fence = fence
-        self._sharing: dict[tuple[Mode, str], list[ExposureBook]] = {}
+        self._sharing: dict[Mode, list[ExposureBook]] = {}
         """Books that count together: modes and currencies never mix in a sum."""
         self._open: dict[str, str] = {}
         """Account → venue."""
@@ -212,10 +211,12 @@ class Accounts:
         runner = opener.runner(engine, settings, executor, wiring)
         engine.gates[account] = gate
         engine.runners[account] = runner
-        sharing = self._sharing.setdefault((settings.mode, counted_as(settings.currency)), [])
+        sharing = self._sharing.setdefault(settings.mode, [])
         sharing.append(gate.exposure)
         share_total(sharing)
         self._open[settings.name] = settings.venue
+        if rates := dict.fromkeys(rate_markets(settings)):
+            engine.followed.setdefault(account, {}).update(rates)
         if proof := self._proofs.pop(settings.name, None):
             proof.over()  # it is proven by its own gateway from now on
         return runner

@@ -98,12 +98,19 @@ def uses_of(executor: Executor, bots: Iterable[BotId], now_ns: int) -> list[Limi
         ("drawdown_max", fall, limits.drawdown_max),
         ("kill_drawdown_max", fall, limits.kill_drawdown_max),
         ("exposure_account_max", gate.exposure.account_micro(), limits.exposure_account_max),
-        ("exposure_total_max", gate.exposure.total_micro(), limits.exposure_total_max),
     )
+    total, unknown = gate.exposure.total_micro(now_ns), gate.exposure.unknown_rates(now_ns)
     return [
         *(
             LimitUse(name=name, used=used, limit_value=limit.micro(anchor), unit=Unit.MICRO)
             for name, used, limit in amounts
+        ),
+        LimitUse(
+            name="exposure_total_max",
+            used=gate.exposure.account_micro() if total is None else total,
+            limit_value=limits.exposure_total_max.micro(anchor),
+            unit=Unit.MICRO,
+            unknown=unknown if total is None else "",
         ),
         LimitUse(
             name="open_orders_max",
@@ -234,6 +241,7 @@ def capital_of(executor: Executor, now_ns: int, margins: Margins = NO_MARGINS) -
         margin_micro=state.margin_micro,
         between_micro=sum(between_micro(executor, key) for key in state.netted),
         margins=tuple(margins.values()),
+        rate=executor.gate.exposure.rate(now_ns),
     )
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from engine.config import Config
-from engine.domain.instruments import Mode
+from engine.domain.instruments import InstrumentId, Mode
+from engine.domain.rates import par
 from engine.domain.settings import AccountSettings
 from engine.live.credentials import locked_keys, sparing, take_all
 from engine.runtime.credentials import Keys, LockedKey
@@ -73,6 +74,12 @@ class Venues(msgspec.Struct, kw_only=True):
             f"account {settings.name!r} needs the market of {settings.venue!r}, which this engine "
             f"does not receive; those it receives: {received}"
         )
+
+
+def rate_markets(settings: AccountSettings) -> tuple[InstrumentId, ...]:
+    """Return the pairs that say what an account's currency is worth; none = a rule does."""
+    plugin = plugins().get(settings.venue)
+    return () if plugin is None or par(settings.currency) else plugin.rate_markets
 
 
 def venues_of(config: Config, url: str, *, killed: bool = False) -> Venues:

@@ -21,11 +21,12 @@ own. All roundings are against us; fees an order may pay when it fills count as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
 from engine.domain.products.product import HeldLeg
+from engine.domain.rates import DOLLAR, Rate, RateBook, converted, counted_as, newest_rate
 from engine.errors import BrokenInvariant
 from engine.risk.liquidation import Buffers
 from engine.risk.reasons import Numbers
@@ -44,8 +45,8 @@ class Sum:
 
     __slots__ = ("micro",)
 
-    def __init__(self) -> None:
-        self.micro = 0
+    def __init__(self, micro: int = 0) -> None:
+        self.micro = micro
 
 
 class MarketRisk(Sum):
@@ -315,6 +316,12 @@ class ExposureBook:
         self._bots: dict[BotId, Sum] = {}
         self.capital_micro: dict[BotId, int] = {}
         """What each bot may risk at most, given by who admits it; absent = no bound of its own."""
+        self.rates = RateBook()
+        """What the account counts in, and what its books say of currencies."""
+        self._abroad: tuple[ExposureBook, ...] = ()
+        """Other accounts of the mode in other currencies."""
+        self._mode: tuple[ExposureBook, ...] = ()
+        """All accounts of the mode: their books give rates."""
         self.buffers = Buffers()
         """Marks and liquidation prices of what may be held short, given by the executor."""
         self.account = Sum()
@@ -322,7 +329,10 @@ class ExposureBook:
 
     @property
     def others_micro(self) -> int:
-        """Exposure of the other accounts of the same mode, as it is now."""
+        """Exposure of the other accounts of the same mode, as it is now.
+
+        NO_BOUND where some count in other currencies: `others_at` knows more.
+        """
         if not self._others:
             return self._others_micro
         return self._others_micro + sum(other.micro for other in self._others)
@@ -331,9 +341,40 @@ class ExposureBook:
     def others_micro(self, micro: int) -> None:
         self._others_micro = micro
 
-    def beside(self, others: tuple[Sum, ...]) -> None:
-        """Count these accounts' sums into the total, as they stand whenever it is asked."""
-        self._others = others
+    def beside(self, mode: Sequence[ExposureBook]) -> None:
+        """Count the sums of a mode's other accounts into the total, as they stand when asked."""
+        own = counted_as(self.rates.currency)
+        others = [book for book in mode if book is not self]
+        same = [book for book in others if counted_as(book.rates.currency) == own]
+        self._mode = tuple(mode)
+        self._abroad = tuple(book for book in others if book not in same)
+        sums = [book.account for book in same]
+        self._others = (*sums, Sum(NO_BOUND)) if self._abroad else tuple(sums)
+        needed = {counted_as(book.rates.currency) for book in mode} if self._abroad else set()
+        self.rates.need(needed - {DOLLAR})
+
+    def repeat_total(self, *, unknown: bool) -> None:
+        """Judge from now on as where a rate was `unknown`, or was not: no journal has rates."""
+        self._others_micro = NO_BOUND if unknown else 0
+
+    def others_at(self, now_ns: int) -> int | None:
+        """Return the exposure of the mode's other accounts in this one's currency, rounded up.
+
+        None = an account in another currency has some, and a rate of it is missing or stale.
+        """
+        if not self._abroad:
+            return None if self._others_micro == NO_BOUND else self.others_micro
+        total = self.others_micro - NO_BOUND
+        rates = [book.rates for book in self._mode]
+        for book in self._abroad:
+            if not (micro := book.account.micro):
+                continue
+            of, into = book.rates.currency, self.rates.currency
+            worth = converted(micro, of=of, into=into, books=rates, now_ns=now_ns)
+            if worth is None:
+                return None
+            total += worth
+        return total
 
     # -- what the executor tells -------------------------------------------------------------------
 
@@ -353,6 +394,7 @@ class ExposureBook:
                 else InstrumentRisk(instrument, market)
             )
             market.risks[instrument.id] = risk
+            self.rates.listed(instrument)
             return
         known = risk.instrument
         if (known.kind, known.price_decimals, known.size_decimals) != (
@@ -446,6 +488,7 @@ class ExposureBook:
             part.total.micro -= part.micro
         del self.risks[instrument]
         self.buffers.forget(instrument)
+        self.rates.forget(instrument)
         risk.market_sum.risks.pop(instrument, None)
         self._drop_market(risk.instrument.exposure_key)
 
@@ -473,9 +516,30 @@ class ExposureBook:
         """Return the worst-case loss summed over all instruments."""
         return self.account.micro
 
-    def total_micro(self) -> int:
-        """Return the worst-case loss over all accounts of the mode that count in one currency."""
-        return self.account.micro + self.others_micro
+    def total_micro(self, now_ns: int = 0) -> int | None:
+        """Return the worst-case loss over all accounts of the mode; None = a rate is unknown."""
+        if not self._abroad:
+            return self.account.micro + self.others_micro
+        others = self.others_at(now_ns)
+        return None if others is None else self.account.micro + others
+
+    def unknown_rates(self, now_ns: int) -> str:
+        """Return whose rates to USDC are missing or stale, in words; empty = none is."""
+        books = [book.rates for book in self._mode]
+        said = []
+        for currency in sorted(self.rates.needed):
+            rate = newest_rate(currency, books)
+            if rate is None:
+                said.append(f"no book gives a rate of {currency} to {DOLLAR}")
+            elif rate.stale(now_ns):
+                said.append(f"the rate of {currency} is stale ({rate.source})")
+        return "; ".join(said)
+
+    def rate(self, now_ns: int) -> Rate | None:
+        """Return what the account's currency is worth in USDC; None = unknown or stale."""
+        books = [book.rates for book in self._mode] or [self.rates]
+        found = newest_rate(self.rates.currency, books)
+        return None if found is None or found.stale(now_ns) else found
 
     def _move(self, risk: InstrumentRisk, order: Order | None = None, change: int = 0) -> None:
         """Add to what live orders may lose under the outcome `order` hurts; carry it to the sums.
@@ -511,10 +575,10 @@ class ExposureBook:
 
 
 def share_total(books: Iterable[ExposureBook]) -> None:
-    """Let each book see the others: all accounts of one mode that count in one currency.
+    """Let each book see the others: all accounts of one mode.
 
     What the last account took in this very moment counts for the next one: no second between.
     """
-    sums = [(book, book.account) for book in books]
-    for book, _ in sums:
-        book.beside(tuple(other for sibling, other in sums if sibling is not book))
+    mode = list(books)
+    for book in mode:
+        book.beside(mode)

@@ -17,7 +17,7 @@ from engine.domain.money import money_text
 from engine.domain.orders import Order
 from engine.domain.settings import Limit, RiskLimits
 from engine.errors import BadInput, BrokenInvariant
-from engine.risk.exposure import ExposureBook, InstrumentRisk, Worst
+from engine.risk.exposure import NO_BOUND, ExposureBook, InstrumentRisk, Worst
 from engine.risk.reasons import MEANINGS, DenyReason, Numbers
 
 __all__ = ["MEANINGS", "Allowed", "Breakers", "Denied", "DenyReason", "RiskGate"]
@@ -503,10 +503,8 @@ class RiskGate:
         )
 
     def _stale(self, mark_age_ns: int | None) -> Denied:
-        limit = ("data_age_ns_max", self.age_ns_max)
-        if mark_age_ns is None:
-            return Denied(DenyReason.STALE_DATA, (limit,))
-        return Denied(DenyReason.STALE_DATA, (("data_age_ns", mark_age_ns), limit))
+        known = () if mark_age_ns is None else (("data_age_ns", mark_age_ns),)
+        return Denied(DenyReason.STALE_DATA, (*known, ("data_age_ns_max", self.age_ns_max)))
 
     def _shrunk(
         self, order: Order, risk: InstrumentRisk, size: int, reducing: int
@@ -544,13 +542,14 @@ class RiskGate:
         part = risk.owners.get(order.bot)
         others = exposure.bot_micro(order.bot) - (0 if part is None else part.micro)
         account = exposure.account.micro - now
-        market = _beside(order, risk)
+        market, beside = _beside(order, risk), exposure.others_at(order.created_ns)
+        of_all = DenyReason.RATE_UNKNOWN if beside is None else DenyReason.EXPOSURE_TOTAL
         return (
             (DenyReason.EXPOSURE_INSTRUMENT, 0, self._instrument_max),
             (DenyReason.EXPOSURE_MARKET, market, self._market_max),
             (DenyReason.EXPOSURE_BOT, others, self.bot_max_micro(order.bot)),
             (DenyReason.EXPOSURE_ACCOUNT, account, self._account_max),
-            (DenyReason.EXPOSURE_TOTAL, account + exposure.others_micro, self._total_max),
+            (of_all, NO_BOUND if beside is None else account + beside, self._total_max),
         )
 
     def _legal(self, order: Order, risk: InstrumentRisk, size: int) -> bool:
@@ -585,7 +584,8 @@ class RiskGate:
             ("instrument_would_be_micro", would_be),
         ]
         for reason, rest, limit in levels:
-            numbers += [(f"{reason}_others_micro", rest), (f"{reason}_max_micro", limit)]
+            of_others = [(f"{reason}_others_micro", rest)] if rest != NO_BOUND else []
+            numbers += [*of_others, (f"{reason}_max_micro", limit)]
         return tuple(numbers)
 
 

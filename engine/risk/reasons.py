@@ -26,11 +26,16 @@ class DenyReason(StrEnum):
     EXPOSURE_MARKET = "exposure_market"
     EXPOSURE_BOT = "exposure_bot"
     EXPOSURE_ACCOUNT = "exposure_account"
+    RATE_UNKNOWN = "rate_unknown"
     EXPOSURE_TOTAL = "exposure_total"
 
 
 _OF_LIMITS = {row.reason: row.sentence for row in LIMITS.values() if row.reason}
-_OTHERS = {"latched": "The KILL latch is set until a person releases it with a typed reason."}
+_OTHERS = {
+    "latched": "The KILL latch is set until a person releases it with a typed reason.",
+    "rate_unknown": "An account of the mode in another currency has exposure, and no rate of it is "
+    "known.",
+}
 
 MEANINGS: dict[DenyReason, str] = {
     reason: _OTHERS.get(reason) or _OF_LIMITS[reason] for reason in DenyReason

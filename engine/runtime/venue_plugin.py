@@ -21,7 +21,7 @@ from engine.config import Config
 from engine.domain.catalog import CredentialField, Finding, ModeEntry, QuoteExpiry, VenueEntry
 from engine.domain.effects import AnyEffect, caution
 from engine.domain.events import CashMoved, HealthChanged
-from engine.domain.instruments import AccountId, Mode
+from engine.domain.instruments import AccountId, InstrumentId, Mode
 from engine.domain.listings import VenueListing
 from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings, GatewaySettings
@@ -279,6 +279,9 @@ class VenuePlugin:
     wallets: Callable[[VenueSetup], WalletTape] | None = None
     """Opens the public trades of wallets, inside a running loop; None = none are public."""
     currency: str = ""
+    rate_markets: tuple[InstrumentId, ...] = ()
+    """Its pairs whose books say what its currency is worth in USDC, where that is no rule
+    (`engine.domain.rates.PAR`): received as long as an account of it is open."""
     urls: Mapping[str, Address] = field(default_factory=dict)
     """Address by name; `PITBOSS_<ID>_<NAME>_URL` of the configuration wins."""
     secrets: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ RULES = {
     "exposure_market": "worst-case loss, market",
     "exposure_bot": "worst-case loss, bot",
     "exposure_account": "worst-case loss, account",
+    "rate_unknown": "rates of accounts in other currencies",
     "exposure_total": "worst-case loss, all accounts of the mode",
 }
 

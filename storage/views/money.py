@@ -199,8 +199,8 @@ def limit_use(connection: Connection, engine_id: str, *, account: str) -> list[R
     """
     return query(
         connection,
-        "SELECT name, subject, used, limit_value, unit, currency, updated_ns FROM limit_use "
-        "WHERE engine_id = ? AND account = ? ORDER BY name, used DESC, subject",
+        "SELECT name, subject, used, limit_value, unit, unknown, currency, updated_ns "
+        "FROM limit_use WHERE engine_id = ? AND account = ? ORDER BY name, used DESC, subject",
         (engine_id, account),
     )
 

@@ -13,9 +13,9 @@ def test_every_field_of_the_settings_has_a_row_and_no_other() -> None:
     assert set(LIMITS) == set(RiskLimits.model_fields)
 
 
-def test_every_reason_of_the_gate_is_a_limits_but_the_latch() -> None:
+def test_every_reason_of_the_gate_is_a_limits_but_the_latch_and_an_unknown_rate() -> None:
     told = {row.reason for row in LIMITS.values() if row.reason}
-    assert set(map(str, DenyReason)) - told == {"latched"}
+    assert set(map(str, DenyReason)) - told == {"latched", "rate_unknown"}
     assert all(MEANINGS.values())
 
 

@@ -87,7 +87,7 @@ def test_account_never_changes_its_mode_nor_its_venue(connection: sqlite3.Connec
 
 
 def test_accounts_of_a_mode_share_their_total_where_their_amounts_can_be_added() -> None:
-    """No rate is taken for it: what counts in another currency is judged by itself."""
+    """What counts in another currency needs a rate as soon as it has exposure."""
     given = {"a": "pUSD", "b": "USDC", "c": "USDT", "d": "pUSD"}
     opener: Any = SimpleNamespace(runner=lambda *_: SimpleNamespace())
     modes = {name: Mode.DEMO if name == "d" else Mode.PAPER for name in given}
@@ -99,5 +99,6 @@ def test_accounts_of_a_mode_share_their_total_where_their_amounts_can_be_added()
         executor, gates[name] = executor_of(settings, 1)
         accounts.wire(engine, settings, executor, gates[name])
     gates["a"].exposure.account.micro = 7
-    seen = {name: gate.exposure.others_micro for name, gate in gates.items()}
-    assert seen == {"a": 0, "b": 7, "c": 0, "d": 0}
+    seen = {name: gate.exposure.others_at(1) for name, gate in gates.items()}
+    assert seen == {"a": 0, "b": 7, "c": None, "d": 0}
+    assert gates["c"].exposure.unknown_rates(1) == "no book gives a rate of USDT to USDC"

@@ -56,7 +56,7 @@ from engine.live.figures import (
     holdings_of,
     uses_of,
 )
-from engine.risk.exposure import ExposureBook
+from engine.risk.exposure import ExposureBook, share_total
 from engine.risk.gate import Breakers, RiskGate
 from tests.executor.conftest import Build, Rig
 
@@ -145,6 +145,17 @@ def test_every_limit_that_has_a_use_is_told_with_what_it_allows(executor: Execut
     assert uses["daily_loss_max", ""].used == 0
     assert uses["data_age_ms_max", ONE].used == 2
     assert uses["mark_age_ms_max", ONE].used == 3
+
+
+def test_the_total_of_all_accounts_is_unknown_where_a_rate_is(executor: Executor) -> None:
+    other = ExposureBook()
+    other.rates.read("EUR", {}.get)
+    share_total((executor.gate.exposure, other))
+    (use,) = [one for one in uses_of(executor, [BOT], NOW) if one.name == "exposure_total_max"]
+    assert (use.used, use.unknown) == (48_000_000, "")
+    other.account.micro = 1
+    (use,) = [one for one in uses_of(executor, [BOT], NOW) if one.name == "exposure_total_max"]
+    assert (use.used, use.unknown) == (48_000_000, "no book gives a rate of EUR to USDC")
 
 
 # -- capital: where all money of an account is, in every state it can be in ------------------------

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from html import unescape
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 from streamlit.testing.v1 import AppTest
 
@@ -193,3 +194,31 @@ def test_a_portfolio_is_of_one_mode_and_names_what_it_lacks(config: Config, open
     page = opened("capital")
     assert figures(page)["Portfolio, 2 accounts of 3, PAPER"] == "600.00 USDC"
     assert "Not in the portfolio: c: no rate of EUR to USDC." in shown(page)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "tile", "said"),
+    [
+        (3, "Portfolio, 1 account of 1, PAPER", "EUR: 1.100000 USDC, best bid of x:EUR/USDC"),
+        (90, "Portfolio, 0 accounts of 1, PAPER", "c: the rate of EUR is stale, 1.100000 USDC"),
+    ],
+)
+def test_a_portfolio_counts_another_currency_at_a_books_rate_while_it_is_fresh(
+    age_s: int, tile: str, said: str, config: Config, opened: Opened
+) -> None:
+    now = time.time_ns()
+    rate = Rate(
+        asset="EUR", currency="USDC", micro=1_100_000, source="best bid of x:EUR/USDC",
+        at_ns=now - age_s * 10**9,
+    )  # fmt: skip
+    told(config, replace(SEEN, account="c", currency="EUR", mode=Mode.PAPER, rate=rate))
+    with writing(config.state_path) as connection:
+        add_account(connection, "c", Mode.PAPER, currency="EUR")
+        point = EquityPoint(
+            account="c", mode=Mode.PAPER, currency="EUR", at_ns=now, equity_micro=200 * USD,
+            equity_mid_micro=0, cash_micro=0, day_start_micro=0, peak_micro=0,
+        )  # fmt: skip
+        add_equity(connection, "pitboss", point)
+    page = opened("capital")
+    assert figures(page)[tile] == ("220.00 USDC" if age_s < 60 else "unknown")
+    assert said in shown(page)

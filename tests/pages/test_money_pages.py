@@ -244,6 +244,20 @@ def test_no_alert_says_so(config: Config, opened: Opened) -> None:
     assert "nothing needs your attention" in texts(opened("alerts"))
 
 
+def test_risk_says_why_the_total_of_all_accounts_is_unknown(desk: Config, opened: Opened) -> None:
+    with writing(desk.state_path) as connection:
+        use = LimitUse(
+            name="exposure_total_max", used=5_000_000, limit_value=10**9, unit=Unit.MICRO,
+            unknown="no book gives a rate of EUR to USDC",
+        )  # fmt: skip
+        put_limit_use(
+            connection, "pitboss", account="demo", mode=Mode.DEMO, currency="pUSD", uses=[use],
+            now_ns=time.time_ns(),
+        )  # fmt: skip
+    shown = texts(opened("risk"))
+    assert "unknown: no book gives a rate of EUR to USDC; 5.00 of 1,000.00 of this account" in shown
+
+
 def test_risk_shows_use_anchor_and_why_nothing_is_placed(desk: Config, opened: Opened) -> None:
     with writing(desk.state_path) as connection:
         connection.execute(

@@ -24,7 +24,7 @@ from engine.executor.orders import InstrumentIntent, LiveOrder
 from engine.executor.plan import NOTHING_AHEAD, Ahead
 from engine.executor.proof import AccountQuestion
 from engine.executor.reconcile import SILENCE
-from engine.risk.reasons import Numbers
+from engine.risk.reasons import DenyReason, Numbers
 
 DIFFERS_MAX = 100
 _QUESTIONS = fx.QueryOpenOrders | fx.QueryFills | fx.QueryBalances | fx.QueryRedemptions
@@ -185,7 +185,11 @@ class VerifyingExecutor(Executor):
     def _set_inputs(self, one: PlanInputs, now_ns: int) -> None:
         if one.mark is not None:
             self.receive(one.mark, now_ns)
-        self._gate.exposure.buffers.repeat(one.instrument, one.denied)
+        exposure = self._gate.exposure
+        exposure.buffers.repeat(one.instrument, one.denied)
+        # Rates are in no journal: the total is unknown where it was for the plan that denied.
+        unknown = any(name.startswith(DenyReason.RATE_UNKNOWN) for name, _ in one.denied)
+        exposure.repeat_total(unknown=unknown)
         entry = self._table.instruments[one.instrument]
         entry.touched()
         slot = entry.slot(one.owner)

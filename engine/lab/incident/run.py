@@ -34,7 +34,6 @@ from engine.domain.events import AnyEvent, Event, InstrumentListed
 from engine.domain.inputs import Received
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.plain import PlainDict
-from engine.domain.rates import counted_as
 from engine.domain.settings import AccountSettings, BotSettings
 from engine.errors import BadInput, BrokenInvariant
 from engine.executor.executor import Executor
@@ -119,7 +118,7 @@ class IncidentReplay:
         self.lacks: set[str] = set()
         """Sources that are not kept: what is there today is played in their place."""
         self._listener = listener
-        self._books: dict[tuple[Mode, str], list[ExposureBook]] = {}
+        self._books: dict[Mode, list[ExposureBook]] = {}
         self._bots: dict[BotId, Bot] = {}
         self._batch = InputBatch()
         self._made: list[Decision | Planned] = []
@@ -242,7 +241,7 @@ class IncidentReplay:
             batch=self._batch,
         )
         self.modes[account] = settings.mode
-        books = self._books.setdefault((settings.mode, counted_as(settings.currency)), [])
+        books = self._books.setdefault(settings.mode, [])
         books.append(executor.gate.exposure)
         share_total(books)
 
