@@ -16,11 +16,13 @@ from pathlib import Path
 import msgspec
 
 from engine.domain.assets import Asset, Money
+from engine.domain.commands.trading import TransferHolding
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     CashKind,
     CashMoved,
     FillsListed,
+    HoldingTransferred,
     InstrumentListed,
     InstrumentResolved,
     LossAccepted,
@@ -62,6 +64,8 @@ class Known(msgspec.Struct, kw_only=True):
     listings: list[Message] = []
     cash: list[Message] = []
     liquidations: list[Message] = []
+    transfers: list[Message] = []
+    """What owners gave one another, by commands that were answered as done."""
     orders: list[Order] = []
     names: dict[tuple[str, int], Identity] = {}
     fills: list[Message] = []
@@ -101,8 +105,9 @@ class Known(msgspec.Struct, kw_only=True):
         return [*made, *self._traded(), *self.payouts]
 
     def _traded(self) -> list[Message]:
-        """Return fills and liquidations as they came: a liquidation closes what was open then."""
-        return sorted([*self.fills, *self.liquidations], key=lambda message: message[2])
+        """Return fills, liquidations and transfers as they came: each acts on what was held."""
+        many = [*self.fills, *self.liquidations, *self.transfers]
+        return sorted(many, key=lambda message: message[2])
 
     def _listed(self) -> set[InstrumentId]:
         return {
@@ -147,6 +152,7 @@ def known_of(journal: Path, state: Path, engine_id: str) -> Known:
                 paid.add(name)
             case _:
                 pass
+    _transfers(journal, state, engine_id, found)
     since = [since_ns for since_ns, orders in strange if not orders <= found.have]
     found.since_ns = min([found.since_ns, *since])
     with reading(state) as connection:
@@ -187,6 +193,7 @@ _LOOKED_AT = (
     "CashMoved",
     "FundingPaid",
     "PositionLiquidated",
+    "HoldingTransferred",
     "RedemptionsListed",
     "InstrumentListed",
     "InstrumentResolved",
@@ -282,6 +289,27 @@ def _liquidations(
             found.liquidations.append((event.account, event, row["at_ns"]))
 
 
+def _transfers(journal: Path, state: Path, engine_id: str, found: Known) -> None:
+    """Take transfers that a command answered behind the journal's end, and that it lacks.
+
+    No venue knows of owners: the command is all that is left of one.
+    """
+    left = [message for _, message in kinds_of(journal, ("HoldingTransferred",))]
+    with reading(state) as connection:
+        for who, at_ns, body in connection.execute(
+            "SELECT who, answered_ns, body FROM commands WHERE engine_id = ? AND state = 'done' "
+            "AND kind = 'TransferHolding' AND answered_ns >= ? ORDER BY answered_ns, id",
+            (engine_id, found.since_ns),
+        ):
+            asked = msgspec.json.decode(body, type=TransferHolding)
+            named = {**msgspec.structs.asdict(asked), "who": who}
+            event = msgspec.convert(named, HoldingTransferred)
+            if event in left:
+                left.remove(event)
+            else:
+                found.transfers.append((event.account, event, at_ns))
+
+
 def _markets(
     connection: sqlite3.Connection, engine_id: str, found: Known, listed: set[str], paid: set[str]
 ) -> None:
@@ -289,6 +317,8 @@ def _markets(
     came = {one.instrument for _, one, _ in found.cash if isinstance(one, CashMoved) and one.tokens}
     closed = (one for _, one, _ in found.liquidations if isinstance(one, PositionLiquidated))
     came |= {one.instrument for one in closed}
+    moved = (one for _, one, _ in found.transfers if isinstance(one, HoldingTransferred))
+    came |= {one.instrument for one in moved}
     needed = ({order.instrument for order in found.orders} | came) - listed
     for name, body in connection.execute(
         "SELECT id, body FROM instruments WHERE engine_id = ?", (engine_id,)

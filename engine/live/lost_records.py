@@ -299,9 +299,10 @@ def _audit(state: Path, shown: dict[str, object], who: str, now_ns: int) -> None
 def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> PlainDict:
     """Return the difference between journal, state and venues, by account."""
     accounts: dict[str, dict[str, int | str | None]] = {}
-    alone = (account for account, _, _ in (*known.cash, *known.liquidations))
+    alone = (a for a, _, _ in (*known.cash, *known.liquidations, *known.transfers))
     names = sorted({*known.last, *asked, *alone})
     closed = Counter(account for account, _, _ in known.liquidations)
+    given = Counter(account for account, _, _ in known.transfers)
     orders = Counter(order.account for order in known.orders)
     fills = Counter(a for a, one, _ in known.fills if isinstance(one, OrderFilled))
     cash = Counter(a for a, one, _ in known.cash if isinstance(one, CashMoved | FundingPaid))
@@ -313,6 +314,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> PlainDict
             "fills_of_pitboss_db": fills[name],
             "cash_moves_of_pitboss_db": cash[name],
             "liquidations_of_pitboss_db": closed[name],
+            "transfers_of_pitboss_db": given[name],
             "orders_of_the_venue_alone": len(answer.orders),
             "fills_of_the_venue_alone": sum(
                 (name, fill.fill) not in known.fill_names for fill in listed
@@ -355,7 +357,9 @@ def described(shown: PlainDict) -> str:
                 f"{one['orders_in_unknown_markets']}"
             )
         closed = one["liquidations_of_pitboss_db"]
+        given = one["transfers_of_pitboss_db"]
         beside = f", {many(closed, 'liquidation')}" if closed else ""
+        beside += f", {many(given, 'transfer')}" if given else ""
         lines.append(
             f"{name}: pitboss.db has {many(one['orders_of_pitboss_db'], 'order')}, "
             f"{many(one['fills_of_pitboss_db'], 'fill')}{beside} and "

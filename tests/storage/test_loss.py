@@ -10,18 +10,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from engine.domain.commands.trading import TransferHolding
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     CashKind,
     CashMoved,
     FillsListed,
+    HoldingTransferred,
     InstrumentListed,
     LossAccepted,
     OrderFilled,
     OrderNamed,
     RedemptionsListed,
 )
-from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg, Mode
+from engine.domain.instruments import MANUAL, AccountId, BotId, InstrumentId, Kind, Leg, Mode
 from engine.domain.orders import Identity, OrderId
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.funding import HOUR_NS, RateType
@@ -29,6 +31,7 @@ from engine.domain.settings import AccountSettings
 from engine.errors import JournalCorrupt
 from engine.executor.executor import Executor
 from engine.runtime.recovery import executor_of, recover
+from storage.commands import CommandState, answer, claim, leave
 from storage.database import Table, connect_reader, transaction, writing
 from storage.journal import last_seq, load, take_lease
 from storage.journal_writer import JournalWriter
@@ -41,6 +44,7 @@ from storage.schema import migrate
 from tests.storage.books import DEMO, SHARE, TERMS, bought
 
 ENGINE = "pitboss"
+BOT = BotId("maker")
 ORDERS = 21
 FRAME, HEADER = 4_096 + 24, 32
 Damage = Callable[[Path], None]
@@ -228,6 +232,35 @@ def test_a_liquidation_that_is_lost_is_given_back_once_behind_its_terms(home: Pa
     _write(home / "journal.db", told)
     known = known_of(home / "journal.db", home / "pitboss.db", ENGINE)
     assert taken not in [one for _, one, _ in known.messages()]
+
+
+def give(state: Path, command: TransferHolding, name: str, at_ns: int) -> None:
+    """Let a person give what an owner holds, as the engine answers it."""
+    with writing(state) as connection:
+        leave(connection, engine_id=ENGINE, id=name, command=command, who="ann", now_ns=at_ns)
+        claim(connection, ENGINE, at_ns)
+        with transaction(connection):
+            answer(
+                connection, ENGINE, name, state=CommandState.DONE, text="given", now_ns=at_ns + 1
+            )
+
+
+def test_a_transfer_that_is_lost_is_given_back_once_behind_its_fills(home: Path) -> None:
+    journal, state = home / "journal.db", home / "pitboss.db"
+    asked = TransferHolding(
+        account=DEMO, instrument=TERMS.id, leg=Leg.YES, size=SHARE, price=6_000,
+        from_owner=BOT, to_owner=MANUAL,
+    )  # fmt: skip
+    kept = HoldingTransferred(**msgspec.structs.asdict(asked), who="ann")
+    give(state, asked, "kept", 10_000)
+    _write(journal, kept)
+    give(state, asked, "lost", 10_005)
+    give(state, msgspec.structs.replace(asked, size=2 * SHARE), "too", 10_006)
+    found = known_of(journal, state, ENGINE)
+    assert [(one.size, at_ns) for _, one, at_ns in found.transfers] == [
+        (SHARE, 10_006), (2 * SHARE, 10_007),
+    ]  # fmt: skip
+    assert [one for _, one, _ in found.messages() if one == kept]
 
 
 def test_a_funding_that_the_journal_has_in_a_listing_is_not_lost(home: Path) -> None:
