@@ -265,8 +265,19 @@ class InPieces(Protocol):
 
 
 def currency_of(symbol: str) -> str:
-    """Return the currency of `venue:BASE/QUOTE`; USD where the name says none."""
-    return symbol.partition("/")[2].partition(":")[0] or "USD"
+    """Return the currency of `venue:BASE/QUOTE`; USD where the name says none.
+
+    Raises BadInput for a contract that settles in another asset than it is quoted in.
+    """
+    quote, _, settled = symbol.partition("/")[2].partition(":")
+    asset = settled.partition("-")[0]  # an expiry may stand behind it
+    if asset and asset != quote:
+        raise BadInput(
+            f"{symbol} is quoted in {quote} and settles in {asset} (an inverse or quanto contract):"
+            f" its gains are amounts of {asset}, size / price and not size · price, which is not "
+            f"played here. Take the one that settles in {quote}"
+        )
+    return quote or "USD"
 
 
 def kind_of(symbol: str) -> Kind:

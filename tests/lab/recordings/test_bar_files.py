@@ -201,3 +201,17 @@ def test_holding_is_worth_the_closes_between_two_times(tmp_path: Path) -> None:
     assert recording.held(start, None) == [100.75, 101.5, 91.0]
     assert recording.held(start, until) == [100.75, 101.5]
     assert recording.held(None, (T0 + 59) * S) == []
+
+
+@pytest.mark.parametrize("name", ["binance:BTC/USD:BTC", "deribit:BTC/USD:BTC-261225"])
+def test_a_contract_that_settles_in_its_base_is_refused_and_never_played_as_linear(
+    name: str, tmp_path: Path
+) -> None:
+    """1 contract of 10 USD at 4,522.14 is worth 0.0022 ETH, not 4,522 USD."""
+    with pytest.raises(BadInput, match=r"settles in BTC \(an inverse or quanto contract\)"):
+        BarRecording(written(tmp_path, *ROWS), name=name)
+
+
+def test_a_future_that_settles_in_its_quote_is_played(tmp_path: Path) -> None:
+    recording = BarRecording(written(tmp_path, *ROWS), name="binance:BTC/USDT:USDT-261225")
+    assert recording.currency == "USDT"
