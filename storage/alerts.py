@@ -42,8 +42,9 @@ def raise_alert(
     same = _same(alert, unseen)
     if same is not None:
         connection.execute(
-            "UPDATE alerts SET count = count + 1, last_ns = ?, text = ?, severity = ? WHERE id = ?",
-            (at_ns, alert.text, alert.severity, same),
+            "UPDATE alerts SET count = count + 1, last_ns = ?, text = ?, severity = ?, numbers = ? "
+            "WHERE id = ?",
+            (at_ns, alert.text, alert.severity, _encoded(alert), same),
         )
         return
     insert(
@@ -51,11 +52,16 @@ def raise_alert(
         "alerts",
         engine_id=engine_id,
         mode=mode,
-        **msgspec.structs.asdict(alert),
+        **{**msgspec.structs.asdict(alert), "numbers": _encoded(alert)},
         count=1,
         first_ns=at_ns,
         last_ns=at_ns,
     )
+
+
+def _encoded(alert: RaiseAlert) -> str | None:
+    """Return an alert's figures as JSON; None = it has none, as one of an older version."""
+    return msgspec.json.encode(alert.numbers).decode() if alert.numbers else None
 
 
 def _same(alert: RaiseAlert, unseen: list[tuple[int, str]]) -> int | None:

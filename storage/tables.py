@@ -334,6 +334,7 @@ table(
     last_ns=int,
     acked_by=str | None,
     acked_ns=int | None,
+    numbers=str | None,
 )
 
 # A command on its way: pending → claimed → done | refused | failed. Never deleted.

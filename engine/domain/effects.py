@@ -219,6 +219,8 @@ class RaiseAlert(Effect, frozen=True, kw_only=True):
     account: AccountId | None = None
     bot: BotId | None = None
     instrument: InstrumentId | None = None
+    numbers: dict[str, str] = {}
+    """Figures by their names, as a person reads them: what a message and the page show besides."""
 
     def __post_init__(self) -> None:
         msgspec.structs.force_setattr(self, "severity", described(self.kind).severity)
@@ -230,9 +232,17 @@ def caution(
     account: AccountId | None = None,
     bot: BotId | None = None,
     instrument: InstrumentId | None = None,
+    **numbers: str,
 ) -> RaiseAlert:
-    """Return an alert about the whole engine, or about the place it names."""
-    return RaiseAlert(kind=kind, text=text, account=account, bot=bot, instrument=instrument)
+    """Return an alert about the whole engine, or about the place it names, with its figures."""
+    return RaiseAlert(
+        kind=kind,
+        text=text,
+        account=account,
+        bot=bot,
+        instrument=instrument,
+        numbers={name.replace("_", " "): figure for name, figure in numbers.items()},
+    )
 
 
 alarm = caution

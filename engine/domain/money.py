@@ -5,6 +5,7 @@ The ledger always rounds against us: what we pay is rounded up, what we get is r
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 MICRO = 1_000_000
@@ -62,3 +63,10 @@ def floor_to_tick(price: int, tick: int) -> int:
 def ceil_to_tick(price: int, tick: int) -> int:
     """Return the lowest price on the grid that is ≥ `price` (an ask never gets less)."""
     return price + -price % tick
+
+
+def named_amounts(numbers: Iterable[tuple[str, int]]) -> dict[str, str]:
+    """Return micro-units by the names of their fields, both as a person reads them."""
+    return {
+        name.removesuffix("_micro").replace("_", " "): money_text(value) for name, value in numbers
+    }

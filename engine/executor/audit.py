@@ -135,7 +135,8 @@ class Audit:
         before, pair = self._seen.get(CASH, (0, 0, 0)), (ours, theirs)
         self._compared({}, lambda about: about == CASH, 0, now_ns)
         if before[:2] == pair != self._surplus_told:
-            self._outbox.alert(Severity.WARNING, "cash_surplus", text)
+            numbers = self._both(None, ours, theirs)
+            self._outbox.alert(Severity.WARNING, "cash_surplus", text, numbers=numbers)
             self._surplus_told = pair
         self._seen[CASH] = (*pair, now_ns)
 
@@ -206,7 +207,7 @@ class Audit:
                 standing[about] = VenueDifference(
                     instrument=about[0], leg=about[1], gap=gap, text=text
                 )
-                self._alert(about, text)
+                self._alert(about, text, ours, theirs)
             elif cash in self._first:
                 doubted = text
         self._seen = {about: pair for about, pair in self._seen.items() if not decided(about)}
@@ -224,11 +225,20 @@ class Audit:
             self._doubts.pop(cash, None)
             self._first.discard(cash)
 
-    def _alert(self, about: About, text: str) -> None:
-        if about == CASH:
-            self._outbox.alert(Severity.CRITICAL, "cash_differs", text)
-        else:
-            self._outbox.alert(Severity.CRITICAL, "position_differs", text, instrument=about[0])
+    def _alert(self, about: About, text: str, ours: int, theirs: int) -> None:
+        self._outbox.alert(
+            Severity.CRITICAL,
+            "cash_differs" if about == CASH else "position_differs",
+            text,
+            instrument=about[0],
+            numbers=self._both(about[0], ours, theirs),
+        )
+
+    def _both(self, instrument: InstrumentId | None, ours: int, theirs: int) -> dict[str, str]:
+        """Return what ledger and venue say of cash (None), or of a market's leg."""
+        entry = None if instrument is None else self._table.instruments.get(instrument)
+        words = money_text if entry is None else entry.instrument.size_text
+        return {"ledger": words(ours), "venue": words(theirs)}
 
     def _keep(
         self, standing: Iterable[VenueDifference], accepted: Iterable[VenueDifference]

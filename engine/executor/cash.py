@@ -79,7 +79,12 @@ class CashMoves:
             booked = table.ledger.move_cash(amount, event.kind, self._earned(event, now_ns))
             table.moved(None, now_ns)
         for anomaly in booked.anomalies:
-            self._outbox.alert(Severity.CRITICAL, anomaly, "cash is below zero after a withdrawal")
+            self._outbox.alert(
+                Severity.CRITICAL,
+                anomaly,
+                "cash is below zero after a withdrawal",
+                numbers={"moved": f"{money_text(amount)} {event.currency}"},
+            )
         for instrument in table.instruments:
             table.dirty[instrument] = True
 
@@ -94,6 +99,8 @@ class CashMoves:
                 "funding_twice",
                 f"{event.instrument}: {event.rate_type} funding of {amount} came for a stamp whose "
                 "funding is booked; it is not booked again",
+                instrument=event.instrument,
+                numbers={"funding": amount},
             )
             return
         self._remember(event.name, event.stamp_ns)
@@ -101,7 +108,10 @@ class CashMoves:
         table.moved(None, now_ns)  # of no instrument: it may be one that was never listed here
         for anomaly in booked.anomalies:
             self._outbox.alert(
-                Severity.CRITICAL, anomaly, f"cash is below zero after funding of {amount}"
+                Severity.CRITICAL,
+                anomaly,
+                f"cash is below zero after funding of {amount}",
+                numbers={"funding": amount},
             )
         for instrument in table.instruments:
             table.dirty[instrument] = True
@@ -118,6 +128,7 @@ class CashMoves:
                 "position_liquidated",
                 f"the venue liquidated {event.size} of {event.instrument}, which is known here as "
                 "no perpetual: it is not booked, compare positions with the venue's",
+                instrument=event.instrument,
             )
             return
         self._remember(event.name, event.at_ns or now_ns)
@@ -128,6 +139,12 @@ class CashMoves:
             f"the venue liquidated {terms.size_text(event.size)} of {event.instrument} for "
             f"{money_text(abs(event.value_micro))} {event.currency}, and kept "
             f"{money_text(event.fee_micro)}",
+            instrument=event.instrument,
+            numbers={
+                "size": terms.size_text(event.size),
+                "value": f"{money_text(abs(event.value_micro))} {event.currency}",
+                "kept": f"{money_text(event.fee_micro)} {event.currency}",
+            },
         )
         table.moved(event.instrument, now_ns)
         for instrument in table.instruments:
@@ -165,6 +182,7 @@ class CashMoves:
             "foreign_currency",
             f"{money_text(amount)} {event.currency} moved on an account that "
             f"counts in {currency}; it is not booked",
+            numbers={"moved": f"{money_text(amount)} {event.currency}"},
         )
         return True
 

@@ -30,7 +30,7 @@ from engine.domain.events import (
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import ResidualReason
 from engine.domain.modes import ModeBelief
-from engine.domain.money import money_text
+from engine.domain.money import money_text, named_amounts
 from engine.domain.orders import OrderId
 from engine.domain.perpetual_events import MarkPriced
 from engine.executor.fills import unmarked
@@ -554,12 +554,12 @@ class TradingHalts:
         stopped = self._breakers.stopped
         for trip in self._breakers.equity(equity, now_ns):
             kill = trip.kind is DenyReason.KILL_DRAWDOWN and self._breakers.latched
-            numbers = ", ".join(
-                f"{name.removesuffix('_micro').replace('_', ' ')} {money_text(value)}"
-                for name, value in trip.numbers
-            )
+            figures = named_amounts(trip.numbers)
             self._outbox.alert(
-                Severity.CRITICAL, "kill_latch" if kill else f"stop_{trip.kind}", numbers
+                Severity.CRITICAL,
+                "kill_latch" if kill else f"stop_{trip.kind}",
+                ", ".join(f"{name} {figure}" for name, figure in figures.items()),
+                numbers=figures,
             )
         if self._breakers.stopped is not stopped:
             if self._breakers.stopped is not None:

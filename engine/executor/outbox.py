@@ -32,8 +32,9 @@ class EffectOutbox:
         *,
         instrument: InstrumentId | None = None,
         bot: BotId | None = None,
+        numbers: dict[str, str] | None = None,
     ) -> None:
-        """Tell the operator."""
+        """Tell the operator; `numbers` are figures by their names, as a person reads them."""
         self.effects.append(
             RaiseAlert(
                 severity=severity,
@@ -42,5 +43,6 @@ class EffectOutbox:
                 account=self._account,
                 instrument=instrument,
                 bot=bot,
+                numbers=numbers or {},
             )
         )

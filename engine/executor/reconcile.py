@@ -161,6 +161,8 @@ class Listings:
             "revived_order",
             f"order {number} was {was} here and is open at the venue; it is being cancelled",
             instrument=known.order.instrument,
+            bot=known.order.bot,
+            numbers={"order": str(number)},
         )
         known.cancel_asked = True
         self._outbox.effects.append(CancelOrders(account=self._table.account, orders=(number,)))
@@ -187,6 +189,7 @@ class Listings:
                 f"the venue lists {report.identity} as ours, the journal does not have it "
                 f"({report.side} {size} {report.leg} at {price}): being cancelled",
                 instrument=report.instrument,
+                numbers={"size": str(size), "price": str(price)},
             )
         self._outbox.effects.append(
             CancelAll(account=table.account, scope=CancelScope(instrument=report.instrument))
@@ -313,6 +316,8 @@ class Reconciler:
             "unknown_order",
             f"order {known.order.id} is still unknown after {known.asks} questions",
             instrument=known.order.instrument,
+            bot=known.order.bot,
+            numbers={"order": str(known.order.id), "questions": str(known.asks)},
         )
 
     def overdue(self, now_ns: int) -> None:

@@ -29,6 +29,7 @@ from engine.domain.events import (
 )
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import InstrumentId, Side
+from engine.domain.legs import traded
 from engine.domain.order_life import Happened
 from engine.domain.orders import (
     AT_ONCE,
@@ -116,6 +117,7 @@ class VenueReports:
                 Severity.CRITICAL,
                 "unknown_report",
                 f"the venue reports on order {order}, which was never made here",
+                numbers={"order": str(order)},
             )
 
     def _plain(self, happened: Happened) -> EventHandler:
@@ -231,7 +233,17 @@ class VenueReports:
                 f"order {event.order} was refused: {reason}: {event.venue_text}",
                 instrument=known.order.instrument,
                 bot=known.order.bot,
+                numbers=self._terms(known.order),
             )
+
+    def _terms(self, order: Order) -> dict[str, str]:
+        """Return what an order is, as a person reads it."""
+        terms = self._table.ledger.state.instruments.get(order.instrument)
+        found = {"order": str(order.id)}
+        if terms is not None:
+            found["size"] = f"{order.side}{traded(order.leg)} {terms.size_text(order.size)}"
+            found["price"] = terms.price_words(order.price)
+        return found
 
     def _refused(self, known: LiveOrder, now_ns: int) -> None:
         """Pause the instrument, twice as long for each refusal in a row, up to a maximum."""
@@ -278,6 +290,7 @@ class VenueReports:
                 f"fill {event.fill} of order {order.id} was booked although it breaks a rule",
                 instrument=order.instrument,
                 bot=order.bot,
+                numbers=self._terms(order),
             )
         if over > 0:
             self._surplus(order, over)
@@ -299,6 +312,7 @@ class VenueReports:
             "all is booked",
             instrument=order.instrument,
             bot=order.bot,
+            numbers=self._terms(order) | {"more than asked": terms.size_text(over)},
         )
 
     def _advance(self, fill: FillId, state: FillState, now_ns: int) -> None:
@@ -320,11 +334,14 @@ class VenueReports:
             self._failed(fill, entry.order, entry.instrument)
 
     def _failed(self, fill: FillId, order: OrderId, instrument: InstrumentId) -> None:
+        known = self._table.orders.get(order)
         self._outbox.alert(
             Severity.WARNING,
             "fill_failed",
             f"fill {fill} of order {order} failed to settle and was reversed",
             instrument=instrument,
+            bot=None if known is None else known.order.bot,
+            numbers={"order": str(order)} if known is None else self._terms(known.order),
         )
 
     def behind(self, what: str, order: OrderId | None) -> None:

@@ -339,6 +339,7 @@ class WalletOperations:
                 f"the venue paid {money_text(micro)} for tokens of {instrument} that no fill "
                 "brought here: they came into the wallet by hand",
                 instrument=instrument,
+                numbers={"paid": money_text(micro)},
             )
 
     def _ask(self, asked: AnyWalletEffect, now_ns: int) -> None:

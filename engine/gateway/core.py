@@ -330,7 +330,8 @@ class PlacesLane:
         self.halt = "the queue of places was full: halted until it is empty"
         self._settle_veto()
         text = f"{self._queue_max} places wait: no more are taken until the queue is empty"
-        self._outbox.alert(Severity.CRITICAL, "place_queue", text)
+        numbers = {"waiting orders": f"{self._queue_max:,}"}
+        self._outbox.alert(Severity.CRITICAL, "place_queue", text, numbers)
         self._not_sent(order, "the queue of places is full")
 
     def _judge_queue(self) -> None:

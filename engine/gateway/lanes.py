@@ -55,11 +55,17 @@ class RequestOutbox:
         self._reports.append(event)
         self.pending = True
 
-    def alert(self, severity: Severity, kind: str, text: str) -> None:
+    def alert(
+        self, severity: Severity, kind: str, text: str, numbers: dict[str, str] | None = None
+    ) -> None:
         """Tell the operator. Until drained, the latest of a kind stands for all."""
         if kind in self._alerts or len(self._alerts) < ALERTS_MAX:
             self._alerts[kind] = RaiseAlert(
-                severity=severity, kind=kind, text=text, account=self._account
+                severity=severity,
+                kind=kind,
+                text=text,
+                account=self._account,
+                numbers=numbers or {},
             )
             self.pending = True
 
@@ -222,7 +228,8 @@ class SafetyLane:
         """Queue the cancel of an order; False = the queue is full, cancel everything instead."""
         if len(self.cancels) >= self._queue_max and order not in self.cancels:
             text = f"{self._queue_max} cancels wait: everything of the account is cancelled at once"
-            self._outbox.alert(Severity.CRITICAL, "cancel_queue", text)
+            numbers = {"waiting cancels": f"{self._queue_max:,}"}
+            self._outbox.alert(Severity.CRITICAL, "cancel_queue", text, numbers)
             return False
         self.cancels[order] = None
         return True
@@ -243,7 +250,8 @@ class SafetyLane:
                 del self.queries[older]
         if len(self.queries) >= self._queue_max and effect not in self.queries:
             text = f"{self._queue_max} questions wait: no more are taken"
-            self._outbox.alert(Severity.CRITICAL, "query_queue", text)
+            numbers = {"waiting questions": f"{self._queue_max:,}"}
+            self._outbox.alert(Severity.CRITICAL, "query_queue", text, numbers)
             self._failed(effect, "the queue of questions is full", sent=False)
         else:
             self.queries[effect] = None
@@ -293,7 +301,8 @@ class SafetyLane:
                 f"CANCEL_ALL was sent {tries} times without an answer: look at the venue by hand."
                 f" It is sent again every {CANCEL_ALL_SLOW_NS // 1_000_000_000} s"
             )
-            self._outbox.alert(Severity.CRITICAL, "cancel_all_stuck", text)
+            numbers = {"times sent": f"{tries:,}"}
+            self._outbox.alert(Severity.CRITICAL, "cancel_all_stuck", text, numbers)
         else:
             text = "CANCEL_ALL had no effect yet; it is sent again"
             self._outbox.alert(Severity.CRITICAL, "cancel_all_unanswered", text)

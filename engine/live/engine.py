@@ -335,7 +335,9 @@ class Engine(Services):
             elif self._refusing.pop(name, None) is not None and reported:
                 text = f"the {name} is written again after {long_ns // 10**9} s; nothing lost"
             if text:
-                self.alert(alarm("storage_again" if failure is None else "storage", text), now_ns)
+                lasted, again = f"{long_ns // 10**9} s", failure is None
+                alert = alarm("storage_again" if again else "storage", text, refused_for=lasted)
+                self.alert(alert, now_ns)
 
     @property
     def recovering(self) -> bool:

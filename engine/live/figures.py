@@ -414,6 +414,8 @@ class RewardsWatch:
                 f"{key} pays {said}; previously {before}",
                 executor.account,
                 instrument=key,
+                pays=said,
+                before=before,
             )
             for key, one in now.items()
             if key in known and (said := _pays(one)) != (before := _pays(known[key]))

@@ -446,7 +446,10 @@ class DiskWatch:
             if share < level < self._reported:
                 self._reported = level
                 text = f"{left}: make room; below {100 * FREE_MIN:.0f} % no new order is placed"
-                self._engine.alert(alarm("disk_low" if level == FREE_LOW else "disk", text), now_ns)
+                kept, part = said_bytes(free), f"{100 * share:.1f} %"
+                low = level == FREE_LOW
+                alert = alarm("disk_low" if low else "disk", text, free=kept, share=part)
+                self._engine.alert(alert, now_ns)
                 break
 
     def _free(self, folder: Path) -> tuple[float, Path, int]:

@@ -240,7 +240,13 @@ def unstopped(
         f"{many(found.orders_adopted, 'order')} adopted; the venue is asked about "
         f"{many(live, 'order')} without an end"
     )
-    return fx.caution("ended_without_stop", text)
+    return fx.caution(
+        "ended_without_stop",
+        text,
+        records=f"{found.records:,}",
+        orders_adopted=f"{found.orders_adopted:,}",
+        orders_without_an_end=f"{live:,}",
+    )
 
 
 @cache

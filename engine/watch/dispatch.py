@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from engine.domain.alerts import AlertKind, Repeat, Severity, described
+from engine.domain.alerts import AlertKind, Repeat, Severity, described, numbers_of
 from engine.domain.alerts.reports import REPORT
 from engine.errors import BadInput, StorageError
 from engine.watch.channels import channels
@@ -298,11 +298,8 @@ def _still_tells(delivery: Delivery, one: Notice) -> bool:
 
 # -- notices: what alerts and findings become in the delivery log ----------------------------------
 
-ALERTS_MAX = 2_000
-"""Most alerts read in one turn; the others follow in the next."""
-
-UNREAD_MAX = 20
-"""Most rows of one turn of which it is said that they cannot be read."""
+ALERTS_MAX, UNREAD_MAX = 2_000, 20
+"""Most alerts read in one turn, the others follow in the next; most said to be unreadable."""
 
 LOOK_BACK_NS = 600 * SECOND_NS
 """What the first watch of a home still tells: alerts younger than this."""
@@ -330,12 +327,14 @@ class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
     last_ns: int
     acked_by: str | None
     acked_ns: int | None
+    numbers: str | None = None
 
 
 _ALERTS = (
     "SELECT id, kind, severity, mode, account, bot, instrument, text, count, first_ns, last_ns, "
-    "acked_by, acked_ns FROM alerts WHERE engine_id = ? AND "
+    "acked_by, acked_ns, numbers FROM alerts WHERE engine_id = ? AND "
 )
+_UNNUMBERED = _ALERTS.replace(", numbers", "")  # of a home that no new engine has opened yet
 
 
 class KnownAlerts(NamedTuple):
@@ -361,10 +360,12 @@ def read_alerts(
 ) -> list[dict[str, object]]:
     """Return alerts that are new, happened again, or were seen by a person since."""
     either = "AND" if known.first else "OR"
-    new = f"{_ALERTS}(id > ? {either} last_ns >= ?) ORDER BY id LIMIT ?"
+    found = state.execute("SELECT 1 FROM pragma_table_info('alerts') WHERE name = 'numbers'")
+    alerts = _ALERTS if found.fetchone() else _UNNUMBERED
+    new = f"{alerts}(id > ? {either} last_ns >= ?) ORDER BY id LIMIT ?"
     rows = dicts(state, new, (engine_id, known.number, known.since_ns, ALERTS_MAX))
     marks = ", ".join("?" * len(known.open))
-    seen = f"{_ALERTS}acked_ns IS NOT NULL AND id IN ({marks})"
+    seen = f"{alerts}acked_ns IS NOT NULL AND id IN ({marks})"
     return rows + dicts(state, seen, (engine_id, *known.open))
 
 
@@ -379,7 +380,8 @@ def take_alerts(
     for row in rows:
         try:
             msgspec.convert(row, AlertRow)
-        except msgspec.ValidationError as error:
+            row["numbers"] = numbers_of(row.get("numbers"))
+        except ValueError as error:
             unread.append(unreadable(f"alert {row['id']}", error))
             continue
         _take(connection, row, now_ns)

@@ -8,7 +8,7 @@ from html import escape
 
 import streamlit as st
 
-from engine.domain.alerts import described
+from engine.domain.alerts import described, numbers_of
 from engine.domain.commands import AckAlert
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id
@@ -95,10 +95,25 @@ def line(row: Row, now: int, order: Row | None = None) -> str:
         f"<b>{escape(row['severity'].upper())}</b> "
         f'<span title="{utc(row["last_ns"])}">{age(now - row["last_ns"])} ago{times}</span>'
         f"{refusals.alert_text(spelled(row['text']), order)}"
+        f"{_figures(row)}"
         f'<p class="pb-source">{about} '
         f"Since {moment(row['first_ns'])}"
         f"{' · ' + where if where else ''}{seen}</p></div>"
     )
+
+
+def _figures(row: Row) -> str:
+    """Return an alert's figures as HTML, each with its name; one that cannot be read is left out.
+
+    A cell of the state file holds them as JSON, a notice of the watch as they are.
+    """
+    given = row.get("numbers")
+    try:
+        numbers = given if isinstance(given, dict) else numbers_of(given)
+    except ValueError:
+        return ""
+    said = " · ".join(f"{escape(name)} <b>{escape(figure)}</b>" for name, figure in numbers.items())
+    return f'<p class="pb-source">{said}</p>' if said else ""
 
 
 def _where(row: Row) -> list[str]:

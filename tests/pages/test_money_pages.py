@@ -226,13 +226,17 @@ def test_overview_has_pnl_by_period_and_bot_and_the_money_at_risk(
 
 
 def test_an_alert_is_marked_as_seen_by_a_command(desk: Config, opened: Opened) -> None:
-    alert = RaiseAlert(severity=Severity.CRITICAL, kind="tape", text="the disk is full", bot=MAKER)
+    alert = RaiseAlert(
+        severity=Severity.CRITICAL, kind="tape", text="the disk is full", bot=MAKER,
+        numbers={"free": "1 <MB>"},
+    )  # fmt: skip
     with writing(desk.state_path) as connection:
         raise_alert(connection, "pitboss", alert, None, time.time_ns())
     for name in ("alerts", "overview"):
         page = opened(name)
         assert "the disk is full" in texts(page)
         assert "/bots?bot=maker" in texts(page)
+        assert "free <b>1 &lt;MB&gt;</b>" in texts(page)
     next(button for button in page.button if button.label == "Seen").click().run()
     with reading(desk.state_path) as connection:
         kind, who = connection.execute("SELECT kind, who FROM commands").fetchone()

@@ -146,6 +146,45 @@ def test_what_the_engine_raises_arrives(name: str, raising: Watched, reached: Re
     reached.arrived(name)
 
 
+NO_FIGURES = {
+    "contradiction": "the venue's own words",
+    "intent_refused": "it names a bot and a market",
+    "question_fails": "how long is a constant",
+    "question_waits": "how long is a constant",
+    "unread_row": "the venue's own words",
+    "venue_waits": "until when, as the venue said",
+}
+"""Kinds whose sentences hold digits that are no figure, and why."""
+
+
+@pytest.mark.parametrize("name", [*CAUSES, *GATEWAYS])
+def test_a_sentence_with_figures_has_them_by_name(name: str) -> None:
+    alert = raised(name)
+    words = alert.text.replace(str(alert.instrument), "")
+    if re.search(r"\d", words) and name not in NO_FIGURES:
+        assert alert.numbers, alert.text
+    assert all(name and figure for name, figure in alert.numbers.items())
+
+
+def test_figures_of_an_engines_alert_stand_in_every_message(
+    tmp_path: Path, reached: Reached
+) -> None:
+    desk = Watched(tmp_path / "home", Inline())
+    reached.add_to(desk)
+    alert = raised("rejected_no_funds")
+    assert alert.numbers == {"order": "1", "size": "buy yes 100", "price": "48¢"}
+    desk.keep(alert)
+    desk.turn(2)
+    desk.watch.stop(desk.now_ns)
+    (line,) = (line for body in reached.hook.bodies() for line in body["lines"] if not line["over"])
+    assert line["numbers"] == alert.numbers
+    assert line["where"]["bot"] == "maker"
+    (mail,) = [mail for _, mail in reached.mails.got]
+    for part in ("plain", "html"):
+        text = mail.get_body((part,)).get_content()
+        assert "order: 1 · size: buy yes 100 · price: 48¢" in text
+
+
 def test_every_kind_has_its_cause() -> None:
     assert {*CAUSES, *GATEWAYS, *STORED, *ACTED} == set(RAISED)
 

@@ -38,7 +38,14 @@ def said(desk: Watched) -> list[str]:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("count", "x"), ("first_ns", "x"), ("last_ns", "x"), ("text", b"\xff"), ("acked_ns", 0.5)],
+    [
+        ("count", "x"),
+        ("first_ns", "x"),
+        ("last_ns", "x"),
+        ("text", b"\xff"),
+        ("acked_ns", 0.5),
+        ("numbers", "{"),
+    ],
 )
 def test_an_alert_that_cannot_be_read_hides_no_other(
     desk: Watched, column: str, value: object
@@ -235,3 +242,15 @@ def test_rows_that_cannot_be_read_are_named_up_to_twenty(tmp_path: Path) -> None
     texts = said(stated.desk)
     assert len(texts) == 21
     assert "5 more of the limit cannot be read" in texts
+
+
+def test_alerts_of_a_home_that_no_new_engine_has_opened_yet_are_sent(desk: Watched) -> None:
+    spoil(desk, "ALTER TABLE alerts DROP COLUMN numbers")
+    spoil(
+        desk,
+        "INSERT INTO alerts (engine_id, severity, kind, text, count, first_ns, last_ns) VALUES "
+        "(?, 'critical', 'kill', 'by hand', 1, ?, ?)",
+        ENGINE_ID, NOON_NS, NOON_NS,
+    )  # fmt: skip
+    desk.turn(3)
+    assert desk.sends.titles() == ["[CRITICAL] KILL"]

@@ -97,6 +97,11 @@ ALERT_KINDS = _found()
 """Every kind by its name, of every file in this folder and of plug-ins."""
 
 
+def numbers_of(cell: str | None) -> dict[str, str]:
+    """Return the figures of a stored alert, by their names. Raises ValueError for what is none."""
+    return msgspec.json.decode(cell, type=dict[str, str]) if cell else {}
+
+
 def described(name: str) -> AlertKind:
     """Return a kind; one that an older version stored is called as it was stored."""
     return ALERT_KINDS.get(name) or AlertKind(name, name.replace("_", " ").capitalize(), "")

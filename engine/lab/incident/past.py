@@ -300,9 +300,12 @@ class Effects:
         if isinstance(effect, PlaceOrder) and record.kind == PlaceOrder.__name__:
             # Named by who speaks to the venue, and not decided.
             effect = PlaceOrder(order=effect.order, identity=decode(record).identity)
+        body = _encode(effect)
         if isinstance(effect, RaiseAlert) and record.kind == RaiseAlert.__name__:
-            effect = _where_chance_ended_it(effect, decode(record))
-        same = (NAMES[type(effect)], now_ns, _encode(effect))
+            kept = decode(record)
+            effect = _as_kept(_where_chance_ended_it(effect, kept), kept)
+            body = record.body if effect == kept else _encode(effect)
+        same = (NAMES[type(effect)], now_ns, body)
         if same != (record.kind, record.at_ns, record.body):
             raise_difference(what, record.at_ns, decode(record), effect)
         self.compared += 1
@@ -329,6 +332,16 @@ def _where_chance_ended_it(again: RaiseAlert, kept: RaiseAlert) -> RaiseAlert:
     if again.kind == "bot_error" and all("TurnOverdue in " in text for text in both):
         return msgspec.structs.replace(again, text=kept.text)
     return again
+
+
+def _as_kept(again: RaiseAlert, kept: RaiseAlert) -> RaiseAlert:
+    """Return an alert without what an older version did not say: figures, bot, market."""
+    unsaid = {
+        name: getattr(kept, name)
+        for name in ("numbers", "bot", "instrument")
+        if not getattr(kept, name)
+    }
+    return msgspec.structs.replace(again, **unsaid)
 
 
 def _pass_unjournaled(waiting: deque[tuple[Effect, int]] | None) -> None:

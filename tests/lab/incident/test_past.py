@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from engine.domain.decisions import Decision
-from engine.domain.instruments import BotId, InstrumentId
-from engine.lab.incident.past import Decisions, Differs
+from engine.domain.effects import RaiseAlert
+from engine.domain.instruments import AccountId, BotId, InstrumentId
+from engine.lab.incident.past import Decisions, Differs, Effects
 from engine.runtime.decisions import COUNTS_EVERY_S
 from storage.decisions import StoredDecision
+from storage.journal import Record
 
 S = 1_000_000_000
 
@@ -58,3 +60,38 @@ def test_a_count_that_was_written_long_before_the_end_is_compared(ends: bool) ->
     with pytest.raises(Differs) as differs:
         replay(2 * COUNTS_EVERY_S, ends=ends)
     assert differs.value.difference.what == "decision 1 of maker about quiet"
+
+
+DEMO = AccountId("demo")
+
+
+def journaled(alert: RaiseAlert, *, unsaid: tuple[str, ...] = ()) -> Record:
+    """Return the record of an alert, as a version wrote it that had no fields of these names."""
+    body = {**msgspec.to_builtins(alert), "type": "RaiseAlert"}
+    kept = {name: value for name, value in body.items() if name not in unsaid}
+    return Record(
+        seq=1, at_ns=5, account=DEMO, kind="RaiseAlert", body=msgspec.msgpack.encode(kept)
+    )
+
+
+def raised(**changes: object) -> RaiseAlert:
+    given = {"kind": "fill_failed", "text": "fill f1", "account": DEMO, "bot": BotId("maker")}
+    return RaiseAlert(**{**given, "numbers": {"order": "1"}, **changes})  # type: ignore[arg-type]
+
+
+def test_an_alert_of_before_that_said_less_of_its_place_and_figures_is_the_same() -> None:
+    effects = Effects(end_ns=10)
+    effects.decided(DEMO, [raised(), raised()], 5)
+    effects.match(journaled(raised(bot=None), unsaid=("numbers",)))
+    effects.match(journaled(raised()))
+    assert effects.compared == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"text": "fill f2"}, {"numbers": {"order": "2"}}, {"bot": BotId("other")}]
+)
+def test_an_alert_that_says_otherwise_is_a_difference(change: dict[str, object]) -> None:
+    effects = Effects(end_ns=10)
+    effects.decided(DEMO, [raised(**change)], 5)
+    with pytest.raises(Differs):
+        effects.match(journaled(raised()))
