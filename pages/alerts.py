@@ -51,8 +51,8 @@ def show_alerts(what: str, wanted: str) -> None:
         return
     if not alive:
         panels.note(
-            "No engine is running: alerts are as it left them. Seen ends what is sent of one; it "
-            "stays in this list until an engine runs and it is seen again."
+            "No engine is running: alerts are as it left them. Seen counts at once, and the next "
+            "engine writes it down."
         )
     alert.show(rows, alive=alive, now=now_ns())
     turn("alerts", found, ["last_ns", "id"])

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from engine.domain.commands import AnyCommand
+from engine.domain.commands import AckAlert, AnyCommand
 from engine.domain.effects import caution
 from engine.domain.instruments import Mode
 from engine.domain.orders import OrderReport
@@ -23,6 +23,9 @@ from storage.database import Table, insert, note, transaction, update
 
 TTL_NS = 30 * 1_000_000_000
 """How long a command may wait to be claimed, unless its author says otherwise."""
+
+LASTING_NS = 365 * 86_400 * 1_000_000_000
+"""The same of `LASTING`: what it says stays true however long no engine runs."""
 
 CLAIM_MAX = 100
 """Most commands of one claim."""
@@ -68,8 +71,12 @@ _CLAIM = (
     f"AND (kind = ? OR ?) ORDER BY created_ns, id LIMIT ?) RETURNING {_COMMANDS.columns}, rowid, "
     "CAST(id AS BLOB), CAST(body AS BLOB), CAST(who AS BLOB)"
 )
+LASTING = (AckAlert,)
+"""Commands that wait for an engine for as long as it takes; readers count them before
+(`storage.seen`)."""
+
 KILL_KIND = "Kill"
-SAFE_KINDS = (KILL_KIND, "PauseBot", "StopBot", "CancelOrderByHand")
+SAFE_KINDS = (KILL_KIND, "PauseBot", "StopBot", "CancelOrderByHand", AckAlert.__name__)
 """Commands that only make safe; they are not refused by a KILL that overtakes them."""
 
 OVERTAKEN = "a KILL was left after it, before this was done; send it again if still wanted"
@@ -85,7 +92,7 @@ def leave(
     command: AnyCommand,
     who: str,
     now_ns: int,
-    ttl_ns: int = TTL_NS,
+    ttl_ns: int | None = None,
 ) -> LeftCommand:
     """Leave a command under an id the author made; leaving the same again changes nothing.
 
@@ -98,6 +105,8 @@ def leave(
     except (ValueError, RecursionError) as error:
         raise BadInput(f"this {type(command).__name__} cannot be queued: {error}") from None
     kind = type(command).__name__
+    if ttl_ns is None:
+        ttl_ns = LASTING_NS if isinstance(command, LASTING) else TTL_NS
     with transaction(connection):
         made = insert(
             connection,

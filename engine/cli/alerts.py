@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from engine.cli.arguments import amount, say, short, who_types, whole
-from engine.cli.command import leave_and_wait
+from engine.cli.command import leave_and_wait, leave_lasting
 from engine.cli.credentials import ask
 from engine.clock import WallClock
 from engine.config import Config
@@ -247,11 +247,14 @@ def _seen(args: argparse.Namespace, config: Config) -> int:
         raise BadInput(f"there is no alert {short(args.key)}: `engine alerts list` shows the keys")
     watch.ask(config.home, RequestKind.ACK, args.key, who_types(), WallClock().now_ns())
     said, number = f"{args.key} is acknowledged", watch.alert_number(args.key)
-    if number is not None and held(config.run_folder / "engine.lock"):
+    if number is not None:
+        command = AckAlert(alert=number)
         with writing(config.state_path) as connection:
-            leave_and_wait(config, connection, AckAlert(alert=number), APPLY_WAIT_S)
-    elif number is not None:
-        said += "; no engine runs: it stays among the unseen of the pages"
+            if held(config.run_folder / "engine.lock"):
+                leave_and_wait(config, connection, command, APPLY_WAIT_S)
+            else:
+                leave_lasting(connection, command)
+                said += "; no engine runs: the next one writes it down"
     say(args, {"done": args.key}, said)
     return 0
 

@@ -126,14 +126,7 @@ def leave_and_wait(
     Says what it waits for as soon as it is felt. Raises NoEngine, having left nothing.
     """
     must_run(config)
-    left = leave(
-        connection,
-        engine_id=ENGINE_ID,
-        id=uuid.uuid4().hex,
-        command=command,
-        who=who_types(),
-        now_ns=WallClock().now_ns(),
-    )
+    left = leave_lasting(connection, command)
     began = time.monotonic()
     noticed = False
     while left.state not in ENDS and (waited_s := time.monotonic() - began) < wait_s:
@@ -143,6 +136,18 @@ def leave_and_wait(
         time.sleep(POLL_S)
         left = find(connection, ENGINE_ID, left.id) or left
     return left
+
+
+def leave_lasting(connection: Connection, command: AnyCommand) -> LeftCommand:
+    """Leave a command without waiting; one of `storage.commands.LASTING` needs no engine yet."""
+    return leave(
+        connection,
+        engine_id=ENGINE_ID,
+        id=uuid.uuid4().hex,
+        command=command,
+        who=who_types(),
+        now_ns=WallClock().now_ns(),
+    )
 
 
 def must_run(config: Config) -> None:

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -30,7 +30,7 @@ from engine.watch.send import Outcome, SendOrder
 from engine.watch.sender import GIVE_UP_NS, PING, Sends, wait_ns
 from storage import watch as log
 from storage.channels import ChannelEntry, read_channels
-from storage.database import dicts
+from storage.seen import AlertRow, KnownAlerts
 from storage.watch import NEVER_NS, Delivery, DeliveryState, Notice, NoticeSource, Reason
 from storage.watch_rows import CURSOR, happened, note_counted, set_back, unseen_event
 
@@ -298,8 +298,8 @@ def _still_tells(delivery: Delivery, one: Notice) -> bool:
 
 # -- notices: what alerts and findings become in the delivery log ----------------------------------
 
-ALERTS_MAX, UNREAD_MAX = 2_000, 20
-"""Most alerts read in one turn, the others follow in the next; most said to be unreadable."""
+UNREAD_MAX = 20
+"""Most rows of one turn of which it is said that they cannot be read."""
 
 LOOK_BACK_NS = 600 * SECOND_NS
 """What the first watch of a home still tells: alerts younger than this."""
@@ -311,41 +311,6 @@ REWRITE_NS = 10 * SECOND_NS
 """How often the text of lasting trouble is written again."""
 
 
-class AlertRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What a row of the engine's alerts must be to be taken over."""
-
-    id: int
-    kind: str
-    severity: str
-    mode: str | None
-    account: str | None
-    bot: str | None
-    instrument: str | None
-    text: str
-    count: int
-    first_ns: int
-    last_ns: int
-    acked_by: str | None
-    acked_ns: int | None
-    numbers: str | None = None
-
-
-_ALERTS = (
-    "SELECT id, kind, severity, mode, account, bot, instrument, text, count, first_ns, last_ns, "
-    "acked_by, acked_ns, numbers FROM alerts WHERE engine_id = ? AND "
-)
-_UNNUMBERED = _ALERTS.replace(", numbers", "")  # of a home that no new engine has opened yet
-
-
-class KnownAlerts(NamedTuple):
-    """How far the engine's alerts were read, and which of those taken over are still open."""
-
-    number: int
-    since_ns: int
-    first: bool
-    open: tuple[int, ...]
-
-
 def known_alerts(connection: sqlite3.Connection, now_ns: int) -> KnownAlerts:
     """Return what the delivery log knows of the engine's alerts."""
     kept = log.meta(connection, CURSOR)
@@ -353,20 +318,6 @@ def known_alerts(connection: sqlite3.Connection, now_ns: int) -> KnownAlerts:
     # A clock that went back must not hide what is raised from then on.
     since_ns = min(since_ns, now_ns - OVERLAP_NS)
     return KnownAlerts(number, since_ns, kept is None, log.open_alerts(connection))
-
-
-def read_alerts(
-    state: sqlite3.Connection, engine_id: str, known: KnownAlerts
-) -> list[dict[str, object]]:
-    """Return alerts that are new, happened again, or were seen by a person since."""
-    either = "AND" if known.first else "OR"
-    found = state.execute("SELECT 1 FROM pragma_table_info('alerts') WHERE name = 'numbers'")
-    alerts = _ALERTS if found.fetchone() else _UNNUMBERED
-    new = f"{alerts}(id > ? {either} last_ns >= ?) ORDER BY id LIMIT ?"
-    rows = dicts(state, new, (engine_id, known.number, known.since_ns, ALERTS_MAX))
-    marks = ", ".join("?" * len(known.open))
-    seen = f"{alerts}acked_ns IS NOT NULL AND id IN ({marks})"
-    return rows + dicts(state, seen, (engine_id, *known.open))
 
 
 def take_alerts(
@@ -380,11 +331,11 @@ def take_alerts(
     for row in rows:
         try:
             msgspec.convert(row, AlertRow)
-            row["numbers"] = numbers_of(row.get("numbers"))
+            figures = numbers_of(row.get("numbers"))
         except ValueError as error:
             unread.append(unreadable(f"alert {row['id']}", error))
             continue
-        _take(connection, row, now_ns)
+        _take(connection, {**row, "numbers": figures}, now_ns)
         if row["last_ns"] <= now_ns:
             since_ns = max(since_ns, row["last_ns"])
     number = max((known.number, *(row["id"] for row in rows)))

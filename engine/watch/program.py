@@ -22,11 +22,9 @@ from engine.watch.conditions import Condition, StateSeen, conditions
 from engine.watch.desk import EVENT, SECOND_NS, Desk, DeskPlace, Forerunner, Trouble, state
 from engine.watch.dispatch import (
     Dispatch,
-    KnownAlerts,
     Planner,
     is_event,
     known_alerts,
-    read_alerts,
     take_alerts,
     take_trouble,
 )
@@ -36,6 +34,7 @@ from engine.watch.send import SendOrder
 from engine.watch.sender import Sends
 from storage import watch as log
 from storage.database import file_id, must_be, primary_code, storage_errors, transaction
+from storage.seen import KnownAlerts, read_alerts
 from storage.watch import (
     MEMORY,
     REFUSED,

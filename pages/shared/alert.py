@@ -13,13 +13,12 @@ from engine.domain.commands import AckAlert
 from pages.kit import commands, guard, links, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config, now_ns
-from pages.kit.markdown import literal
 from pages.kit.names import market, spelled
 from pages.kit.words import age, count, moment, utc
 from pages.shared import moments, refusals
 from storage import views, watch
 from storage.views import Row
-from storage.watch import Notice, RequestKind
+from storage.watch import RequestKind
 
 TONES = {"critical": "bad", "warning": "warn", "info": "dim"}
 SHOWN_MAX = 25
@@ -31,25 +30,14 @@ CODE = re.compile(r"`([^`]+)`")
 def show(rows: Sequence[Row], *, alive: bool, now: int) -> None:
     """Draw alerts, the latest first, each unseen one with its button.
 
-    Without an engine it is the watch that takes note, and ends what it sends of an alert.
+    Without an engine, too: it counts as seen at once, and the next engine writes it down.
     """
-    none = dict[int, Notice]()
-    waiting = [row for row in rows[:SHOWN_MAX] if row["acked_ns"] is None and not alive]
-    watched = (
-        guard.tried("what the watch knows", lambda: _watched(waiting), none) if waiting else none
-    )
     for row in rows[:SHOWN_MAX]:
         # In columns: in a row of their own length, a long text pushed its buttons below itself.
         text, buttons = st.columns([3, 1], vertical_alignment="center")
         text.html(line(row, now, _refused(row)))
         with buttons.container(horizontal=True, horizontal_alignment="right", gap="small"):
-            known = watched.get(row["id"])
-            if known is not None and known.acked_ns is not None:
-                panels.note(literal(f"seen by {known.acked_by}, nothing more is sent"))
-            unseen = known.acked_ns is None if known else alive and row["acked_ns"] is None
-            if unseen and st.button("Seen", key=f"ack_{row['id']}", width=74):
-                if known is not None:
-                    see(known.key)
+            if row["acked_ns"] is None and st.button("Seen", key=f"ack_{row['id']}", width=74):
                 commands.send(AckAlert(alert=row["id"]), "ack")
             if alive:
                 moments.offer(row["last_ns"], row["account"] or "", f"alert_{row['id']}", width=155)
@@ -63,17 +51,6 @@ def see(key: str) -> None:
     """Acknowledge a notice; the watch ends its escalation."""
     watch.ask(config().home, RequestKind.ACK, key, st.session_state["who"], now_ns())
     st.rerun(scope="fragment")
-
-
-def _watched(rows: Sequence[Row]) -> dict[int, Notice]:
-    """Return what the watch knows of alerts, by their numbers; those it has not met are absent."""
-    with watch.reading_watch(config().home) as connection:
-        if connection is None:
-            return {}
-        found = (
-            watch.notice(connection, watch.alert_key(row["id"], row["first_ns"])) for row in rows
-        )
-        return {one.alert: one for one in found if one is not None and one.alert is not None}
 
 
 def _refused(row: Row) -> Row | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.domain.money import MICRO_DECIMALS
 from storage.database import dicts
+from storage.seen import count_seen, seen_waiting
 
 ROWS_MAX = 500
 """Most rows of one table."""
@@ -183,9 +184,13 @@ def alerts(
     unseen_only: bool = False,
     before: PageKey | None = None,
 ) -> list[Row]:
-    """Return alerts, newest first."""
+    """Return alerts, newest first; one is seen as soon as a person says so, engine or not."""
+    seen = seen_waiting(connection, engine_id)
     where = " AND acked_ns IS NULL" * unseen_only
-    return page(connection, engine_id, "alerts t", where, key=("last_ns", "id"), before=before)
+    if unseen_only and seen:
+        where += f" AND id NOT IN ({', '.join(map(str, seen))})"
+    rows = page(connection, engine_id, "alerts t", where, key=("last_ns", "id"), before=before)
+    return count_seen(rows, seen)
 
 
 def commands(connection: Connection, engine_id: str, before: PageKey | None = None) -> list[Row]:

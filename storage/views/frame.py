@@ -24,6 +24,7 @@ from storage.database import dicts
 from storage.live import engine_status, latest_equity
 from storage.live_accounts import VenueHeartbeat, heartbeats
 from storage.projected.orders import LIVE
+from storage.seen import seen_waiting
 from storage.settings import in_force
 from storage.users import ENGINE_ID
 from storage.views import Row
@@ -139,6 +140,8 @@ def snapshot(connection: Connection) -> FrameSnapshot:
 def unseen_alerts(connection: Connection, engine_id: str) -> UnseenAlerts:
     """Return the engine's unseen alerts; what the watch found itself stands in its own file."""
     which = "FROM alerts WHERE engine_id = ? AND acked_ns IS NULL AND severity IN (?, ?)"
+    if seen := seen_waiting(connection, engine_id):
+        which += f" AND id NOT IN ({', '.join(map(str, seen))})"
     asked = (engine_id, Severity.CRITICAL, Severity.WARNING)
     counted: dict[str, int] = dict(
         connection.execute(f"SELECT severity, count(*) {which} GROUP BY severity", asked).fetchall()

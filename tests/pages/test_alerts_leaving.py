@@ -19,15 +19,16 @@ from engine.domain.plain import PlainDict
 from engine.domain.settings import AlertRule
 from engine.watch.sealed import make_key, seal
 from pages.shared import alert_rules, price_alerts
-from storage import watch
+from storage import views, watch
 from storage.channels import put_channel, read_channels
 from storage.database import reading, writing
 from storage.settings import latest, save
 from storage.users import ENGINE_ID
+from storage.views.frame import UnseenAlerts, unseen_alerts
 from storage.watch import Notice, NoticeSource, PriceReached, RequestKind
 from tests.pages.seen import texts
 from tests.pages.test_asking import M1, desk, left, press
-from tests.watch.desks import Watched
+from tests.watch.desks import MINUTE, Watched
 
 __all__ = ["desk"]
 
@@ -139,23 +140,27 @@ def test_what_the_watch_found_stands_among_the_unseen_until_it_is_seen(
     assert kept.acked_by == "operator"
 
 
-def test_an_alert_of_an_engine_that_is_gone_is_seen_by_the_watch(
+def test_an_alert_of_an_engine_that_is_gone_is_seen_at_once_everywhere(
     opened: Opened, config: Config
 ) -> None:
     desk = Watched(config.home)
+    desk.add_channel("phone")
+    desk.settle({"rules": {"critical": {"channels": ["phone"], "escalate_min": 5}}})
     desk.raise_("kill", "KILL by ann: no order is placed")
     desk.turn(2)
-    acked = "SELECT acked_by FROM notices WHERE kind = 'kill'"
     for name in ("overview", "alerts"):
         assert "no order is placed" in texts(opened(name))
-    page = opened("alerts")
-    press(page, "Seen")
-    assert desk.rows(acked) == [("operator",)]
-    page = opened("alerts")
-    assert "seen by operator, nothing more is sent" in texts(page)
-    assert "Seen" not in [one.label for one in page.button]
+    press(opened("alerts"), "Seen")
+    for name in ("overview", "alerts"):
+        assert "no order is placed" not in texts(opened(name))
+    with reading(config.state_path) as connection:
+        assert unseen_alerts(connection, ENGINE_ID) == UnseenAlerts(), "the bar and the menu"
+        (row,) = views.alerts(connection, ENGINE_ID)
+    assert row["acked_by"] == "operator", "under All it says so"
     desk.turn(2)
-    assert desk.rows(acked) == [("operator",)]
+    assert desk.rows("SELECT acked_by FROM notices WHERE kind = 'kill'") == [("operator",)]
+    desk.turn(20 * MINUTE, every=30)
+    assert len(desk.sends.sent) == 1, "it escalates no more"
 
 
 def test_a_rule_is_changed_and_one_that_is_not_valid_is_refused(

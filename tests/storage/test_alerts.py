@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from engine.domain.alerts import described
+from engine.domain.commands import AckAlert
 from engine.domain.effects import RaiseAlert, Severity, caution
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
-from storage import alerts
+from storage import alerts, views
 from storage.alerts import raise_alert, see_alert, wording
+from storage.commands import claim, leave
+from storage.seen import seen_waiting
 from storage.views.frame import UnseenAlerts, unseen_alerts
 
 
@@ -87,3 +90,28 @@ def test_unseen_ones_are_counted_by_severity_and_the_newest_given(
     for number in (1, 2, 3):
         see_alert(connection, "e1", number, "ann", 9)
     assert unseen_alerts(connection, "e1") == UnseenAlerts()
+
+
+def test_an_alert_that_waits_for_the_engine_to_be_seen_counts_as_seen(
+    connection: Connection,
+) -> None:
+    send(connection, "account real is locked")
+    send(connection, "another")
+    leave(connection, engine_id="e1", id="c1", command=AckAlert(alert=1), who="ann", now_ns=5)
+    leave(connection, engine_id="e1", id="c2", command=AckAlert(alert=77), who="ann", now_ns=6)
+    connection.execute("UPDATE commands SET body = x'ff' WHERE id = 'c2'")
+    assert seen_waiting(connection, "e1") == {1: ("ann", 5)}
+    (left,) = views.alerts(connection, "e1", unseen_only=True)
+    assert left["text"] == "another"
+    send(connection, "account real is locked", 9)
+    assert stored(connection) == [
+        ("account real is locked", 1), ("another", 1), ("account real is locked", 1),
+    ]  # fmt: skip
+
+
+def test_it_is_written_down_when_an_engine_is_back_however_late(connection: Connection) -> None:
+    send(connection, "account real is locked")
+    leave(connection, engine_id="e1", id="c1", command=AckAlert(alert=1), who="ann", now_ns=5)
+    (claimed,) = claim(connection, "e1", 5 + 90 * 86_400 * 10**9)
+    assert claimed.command == AckAlert(alert=1)
+    assert see_alert(connection, "e1", 1, claimed.who, 9)
