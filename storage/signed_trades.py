@@ -10,6 +10,9 @@ from typing import Protocol
 import msgspec
 
 from engine.domain.instruments import Mode
+from engine.domain.liquidations import PositionFacts
+from engine.domain.owners import HoldersPast
+from engine.domain.products.funding import RateType
 from storage.fold import Fold
 from storage.journal import Record
 
@@ -42,6 +45,38 @@ class FundingShared(msgspec.Struct, frozen=True):
     bot: str
     stamp_ns: int
     amount_micro: int
+
+
+class HoldersRow(msgspec.Struct, kw_only=True):
+    """One row of `holders_past`: who held a perpetual when stamps of funding were due."""
+
+    account: str
+    instrument: str
+    past: HoldersPast
+
+
+class PositionFactsRow(msgspec.Struct, kw_only=True):
+    """One row of `position_facts`: what changed a position a venue may liquidate, in its order."""
+
+    account: str
+    instrument: str
+    facts: PositionFacts
+
+
+class FundingShareRow(msgspec.Struct, kw_only=True):
+    """One row of `funding_shares`: one owner's part of a funding, by what it held."""
+
+    account: str
+    instrument: str
+    stamp_ns: int
+    """As in `funding`: the point of the hour grid."""
+    rate_type: RateType
+    bot: str
+    mode: Mode
+    amount_micro: int
+    at_ns: int
+    """When it was booked."""
+    seq: int
 
 
 class OwnedPosition(Protocol):

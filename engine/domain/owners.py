@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -10,6 +11,9 @@ from engine.domain.instruments import MANUAL, UNASSIGNED, BotId
 from engine.domain.perpetual_events import FundingPaid
 from engine.domain.products.funding import HOUR_NS, funding_cash, funding_shares, nominal_stamp
 from engine.domain.products.margin import ContractValue
+
+SHARED_MAX = 8
+"""Fundings of a perpetual that are kept: a fill that comes later than so many changes none."""
 
 HELD_MAX = 72
 """Hours with a change after them of which it is known who held: three days of trading."""
@@ -40,6 +44,22 @@ class HeldUntil(msgspec.Struct, frozen=True):
     sizes: dict[BotId, int]
 
 
+class SharedFunding(msgspec.Struct):
+    """A funding that is booked: by what owners held, and what each had of it."""
+
+    paid: FundingPaid
+    held: dict[BotId, int]
+    parts: dict[BotId, int]
+
+
+class FundingPart(NamedTuple):
+    """By how much an owner's part of a booked funding changes."""
+
+    paid: FundingPaid
+    owner: BotId
+    amount_micro: int
+
+
 class HoldersPast(msgspec.Struct):
     """Who held what of a perpetual when stamps were due: their funding may come later than that.
 
@@ -49,6 +69,55 @@ class HoldersPast(msgspec.Struct):
     changed_ns: int = 0
     """When a position changed last."""
     kept: list[HeldUntil] = []
+    shared: list[SharedFunding] = []
+    """The last fundings: a fill that was before one may come after it."""
+
+    def share(
+        self,
+        held: Mapping[BotId, int],
+        paid: FundingPaid,
+        contract: ContractValue | None,
+        by_fills: Mapping[BotId, int],
+    ) -> list[tuple[BotId, int]]:
+        """Share a funding, as `paid_for` says who held, and keep it."""
+        then = self.paid_for(held, paid, contract, by_fills)
+        parts = funded_parts(then, paid, contract)
+        new = SharedFunding(paid, dict(then), dict(parts))
+        self.shared = [*self.shared[1 - SHARED_MAX :], new]
+        return parts
+
+    def share_anew(
+        self,
+        matched_ns: int,
+        held: Mapping[BotId, int],
+        contract: ContractValue | None,
+        held_at: Callable[[int, Mapping[BotId, int]], Mapping[BotId, int]],
+    ) -> list[FundingPart]:
+        """Share what came before a fill that was made before its stamp; return what that changes.
+
+        `matched_ns` = when, by the venue; 0 = it does not say, and nothing is shared anew. So does
+        nothing where what was held by the venue's times, `held_at`, explains the payment no better
+        than what is known. The parts of a funding still add up to it.
+        """
+        changed: list[FundingPart] = []
+        for one in self.shared:
+            paid, stamp_ns = one.paid, nominal_stamp(one.paid.stamp_ns)
+            if not 0 < matched_ns <= stamp_ns:
+                continue
+            if not (by_fills := held_at(stamp_ns, held)):
+                continue
+            then = HeldUntil(stamp_ns + 1, dict(by_fills))
+            known = HoldersPast(kept=[then, HeldUntil(stamp_ns + 1, one.held), *self.kept])
+            if known.paid_for(held, paid, contract, {}) is not then.sizes:
+                continue  # another time explains it better
+            parts = dict(funded_parts(by_fills, paid, contract))
+            more = {
+                owner: parts.get(owner, 0) - one.parts.get(owner, 0)
+                for owner in sorted({*parts, *one.parts})
+            }
+            changed += [FundingPart(paid, owner, part) for owner, part in more.items() if part]
+            one.held, one.parts = then.sizes, parts
+        return changed
 
     def stamp_between(self, now_ns: int) -> bool:
         """Say whether a stamp may have been due since the last change, before one of now."""

@@ -29,7 +29,7 @@ from engine.domain.events import (
 from engine.domain.fills import FillId, FillState
 from engine.domain.instruments import UNASSIGNED, BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
-from engine.domain.owners import funded_parts, shares, taken_first
+from engine.domain.owners import HoldersPast, shares, taken_first
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.funding import nominal_stamp
 from engine.errors import BrokenInvariant
@@ -158,10 +158,9 @@ class Ledger:
         held: Mapping[BotId, int] = positions(self.state, key)
         terms = self.state.instruments.get(key)
         contract = None if terms is None else terms.contract
-        if (past := self.state.past.get(key)) is not None:
-            by_fills = facts_of(self.state, key).held_at(nominal_stamp(event.stamp_ns), held)
-            held = past.paid_for(held, event, contract, by_fills)
-        self._earn(CashKind.FUNDING, funded_parts(held, event, contract))
+        past = self.state.past.setdefault(key, HoldersPast())
+        by_fills = facts_of(self.state, key).held_at(nominal_stamp(event.stamp_ns), held)
+        self._earn(CashKind.FUNDING, past.share(held, event, contract, by_fills))
         return self._verdict(None)
 
     def liquidate(self, event: PositionLiquidated, *, now_ns: int = 0) -> Booked:

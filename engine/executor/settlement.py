@@ -322,13 +322,19 @@ def _in_order(
     late = facts_of(state, key).add_fill(
         holding.owner, size, matched_ns=entry.matched_ns, ordered_ns=entry.ordered_ns
     )
-    if not late:
-        return
     holders = state.owned[key]
-    for part in state.facts[key].share(positions(state, key)):
+    for part in state.facts[key].share(positions(state, key)) if late else ():
         if part.owner not in holders:
             holders[part.owner] = Holding(instrument=key, owner=part.owner)
         _take_part(state, holders[part.owner], part, now_ns)
+    past = state.past.get(key)
+    if past is None or not past.shared:
+        return
+    contract, facts = state.instruments[key].contract, state.facts[key]
+    anew = past.share_anew(entry.matched_ns, positions(state, key), contract, facts.held_at)
+    for one in anew:
+        income = totals_of(state, one.owner).income_micro
+        income[CashKind.FUNDING] = income.get(CashKind.FUNDING, 0) + one.amount_micro
 
 
 def _take_part(state: LedgerState, holding: Holding, part: LiquidationPart, now_ns: int) -> Holding:

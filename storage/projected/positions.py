@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from engine.domain.commands import MANUAL
@@ -11,10 +9,11 @@ from engine.domain.events import CashMoved, HoldingTransferred, RedemptionsListe
 from engine.domain.fills import FillState
 from engine.domain.instruments import UNASSIGNED, BotId, Leg, Mode, Side
 from engine.domain.liquidations import LiquidationPart, PositionFacts
-from engine.domain.owners import HoldersPast, funded_parts, repaid, shares, taken_first
+from engine.domain.owners import FundingPart, HoldersPast, repaid, shares, taken_first
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.binary import PAIR
-from engine.domain.products.funding import RateType, nominal_stamp
+from engine.domain.products.funding import nominal_stamp
+from engine.domain.products.margin import ContractValue
 from engine.domain.products.position import SignedPosition
 from engine.errors import JournalCorrupt
 from storage.fold import Fold, Noun, ProjectedTable
@@ -23,7 +22,13 @@ from storage.projected.conversions import PairsBooked
 from storage.projected.fills import FillBooked, FillConfirmed, FillRow
 from storage.projected.listings import ListingRow
 from storage.projected.orders import OrderRow
-from storage.signed_trades import FundingShared, traded
+from storage.signed_trades import (
+    FundingShared,
+    FundingShareRow,
+    HoldersRow,
+    PositionFactsRow,
+    traded,
+)
 
 
 class PositionRow(msgspec.Struct, kw_only=True):
@@ -172,38 +177,6 @@ class LiquidationRow(msgspec.Struct, kw_only=True):
     seq: int
 
 
-class HoldersRow(msgspec.Struct, kw_only=True):
-    """One row of `holders_past`: who held a perpetual when stamps of funding were due."""
-
-    account: str
-    instrument: str
-    past: HoldersPast
-
-
-class PositionFactsRow(msgspec.Struct, kw_only=True):
-    """One row of `position_facts`: what changed a position a venue may liquidate, in its order."""
-
-    account: str
-    instrument: str
-    facts: PositionFacts
-
-
-class FundingShareRow(msgspec.Struct, kw_only=True):
-    """One row of `funding_shares`: one owner's part of a funding, by what it held."""
-
-    account: str
-    instrument: str
-    stamp_ns: int
-    """As in `funding`: the point of the hour grid."""
-    rate_type: RateType
-    bot: str
-    mode: Mode
-    amount_micro: int
-    at_ns: int
-    """When it was booked."""
-    seq: int
-
-
 def on_fill_booked(fold: Fold, booked: FillBooked, record: Record) -> None:
     """Add a fill, or take it out as if it had never been."""
     fill, dust = booked.fill, 0
@@ -280,6 +253,23 @@ def _in_order(fold: Fold, fill: FillRow, size: int, record: Record) -> None:
     parts = row.facts.share(_held(fold, fill.account, fill.instrument)) if late else []
     fold.rows.put(row)
     _take_parts(fold, fill.account, fill.instrument, parts, record)
+    holders = _holders(fold, fill.account, fill.instrument)
+    held = _held(fold, fill.account, fill.instrument)
+    contract = _contract(fold, fill.instrument)
+    for one in holders.past.share_anew(fill.matched_ns or 0, held, contract, row.facts.held_at):
+        fold.rows.put(holders)
+        _pay(fold, one, record)
+
+
+def _contract(fold: Fold, instrument: str) -> ContractValue | None:
+    listing = fold.rows.find(ListingRow, instrument)
+    return None if listing is None else listing.contract
+
+
+def _holders(fold: Fold, account: str, instrument: str) -> HoldersRow:
+    """Return who held a perpetual. Put it once it is changed."""
+    found = fold.rows.find(HoldersRow, account, instrument)
+    return found or HoldersRow(account=account, instrument=instrument, past=HoldersPast())
 
 
 def _facts(fold: Fold, account: str, instrument: str) -> PositionFactsRow:
@@ -313,9 +303,7 @@ def _changing(fold: Fold, account: str, instrument: str, record: Record) -> None
 
     It may write what was put until now: take a row behind it.
     """
-    row = fold.rows.find(HoldersRow, account, instrument)
-    if row is None:
-        row = HoldersRow(account=account, instrument=instrument, past=HoldersPast())
+    row = _holders(fold, account, instrument)
     held = _held(fold, account, instrument) if row.past.stamp_between(record.at_ns) else {}
     row.past.changing(held, record.at_ns)
     fold.rows.put(row)
@@ -468,29 +456,44 @@ def on_funding_paid(fold: Fold, paid: FundingPaid, record: Record) -> None:
         rate_type=paid.rate_type,
     ):
         return
-    listing, mode = fold.rows.find(ListingRow, key), fold.rows.mode(account)
-    contract = None if listing is None else listing.contract
-    held: Mapping[BotId, int] = _held(fold, account, key)
-    if (holders := fold.rows.find(HoldersRow, account, key)) is not None:
-        by_fills = _facts(fold, account, key).facts.held_at(stamp_ns, held)
-        held = holders.past.paid_for(held, paid, contract, by_fills)
-    for owner, amount in funded_parts(held, paid, contract):
-        position = _position(fold, (account, key, Leg.BASE, owner), mode, record)
-        position.funding_micro += amount
-        fold.rows.put(
-            FundingShareRow(
-                account=account,
-                instrument=key,
-                stamp_ns=stamp_ns,
-                rate_type=paid.rate_type,
-                bot=owner,
-                mode=mode,
-                amount_micro=amount,
-                at_ns=record.at_ns,
-                seq=record.seq,
-            )
+    row, held = _holders(fold, account, key), _held(fold, account, key)
+    by_fills = _facts(fold, account, key).facts.held_at(stamp_ns, held)
+    parts = row.past.share(held, paid, _contract(fold, key), by_fills)
+    fold.rows.put(row)
+    for owner, amount in parts:
+        _pay(fold, FundingPart(paid, owner, amount), record)
+
+
+def _pay(fold: Fold, part: FundingPart, record: Record) -> None:
+    """Book by how much an owner's part of a funding changes, with the time of the funding's."""
+    paid, owner, amount = part
+    account, key, stamp_ns = paid.account, paid.instrument, nominal_stamp(paid.stamp_ns)
+    mode = fold.rows.mode(account)
+    known = fold.rows.matching(
+        FundingShareRow,
+        account=account,
+        instrument=key,
+        stamp_ns=stamp_ns,
+        rate_type=paid.rate_type,
+    )
+    row = next((one for one in known if one.bot == owner), None)
+    if row is None:
+        booked = known[0] if known else record
+        row = FundingShareRow(
+            account=account,
+            instrument=key,
+            stamp_ns=stamp_ns,
+            rate_type=paid.rate_type,
+            bot=owner,
+            mode=mode,
+            amount_micro=0,
+            at_ns=booked.at_ns,
+            seq=booked.seq,
         )
-        fold.emit(FundingShared(account, key, owner, stamp_ns, amount), record)
+    row.amount_micro += amount
+    fold.rows.put(row)
+    _position(fold, (account, key, Leg.BASE, owner), mode, record).funding_micro += amount
+    fold.emit(FundingShared(account, key, owner, stamp_ns, amount), record)
 
 
 def on_redemptions_listed(fold: Fold, event: RedemptionsListed, record: Record) -> None:

@@ -171,6 +171,61 @@ def test_a_payment_that_only_the_venues_times_explain_is_of_those_who_held_by_th
     assert income(ledger) == {BOT: -20_000}
 
 
+def booked(ledger: Ledger, number: int, owner: BotId, units: int, matched_ns: int) -> None:
+    """Book a fill of an owner at 100, matched at a time of the venue's and reported after it."""
+    what: dict[str, Any] = {"price": 100, "size": abs(units) * UNIT}
+    side = Side.BUY if units > 0 else Side.SELL
+    order = Build().order(number, instrument=PERPETUAL, leg=Leg.BASE, bot=owner, side=side, **what)
+    fill = Build().filled(
+        number, f"f{number}", matched_ns=matched_ns, state=FillState.CONFIRMED, **what
+    )
+    ledger.book(order, fill, LATE + number)
+
+
+@pytest.mark.parametrize("known", [{}, RATED])
+def test_a_fill_that_was_before_a_stamp_and_came_after_its_funding_has_its_share(
+    known: dict[str, int],
+) -> None:
+    ledger = held({})
+    booked(ledger, 1, BOT, 2, STAMP - 9)
+    ledger.fund(funding(-30_000, **known))
+    assert income(ledger) == {BOT: -30_000}
+    booked(ledger, 2, MANUAL, 1, STAMP - 3)
+    assert income(ledger) == {BOT: -20_000, MANUAL: -10_000}
+    assert ledger.state.income_micro == {CashKind.FUNDING: -30_000}
+    booked(ledger, 3, MANUAL, 1, STAMP + 1)
+    assert income(ledger) == {BOT: -20_000, MANUAL: -10_000}
+    ledger.check()
+
+
+def test_what_was_nobodys_is_of_the_owner_whose_first_fill_came_late() -> None:
+    ledger = held({})
+    ledger.fund(funding(-20_000, **RATED))
+    assert income(ledger) == {UNASSIGNED: -20_000}
+    booked(ledger, 1, BOT, 2, STAMP)
+    assert income(ledger) == {UNASSIGNED: 0, BOT: -20_000}
+    ledger.check()
+
+
+def test_a_late_fill_that_does_not_explain_what_was_paid_moves_no_share() -> None:
+    ledger = held({})
+    booked(ledger, 1, BOT, 2, STAMP - 9)
+    ledger.fund(funding(-20_000, **RATED))
+    booked(ledger, 2, MANUAL, 1, STAMP - 3)  # the venue paid without it
+    assert income(ledger) == {BOT: -20_000}
+
+
+def test_a_late_fill_shares_what_is_kept_over_a_restart() -> None:
+    ledger = held({})
+    booked(ledger, 1, BOT, 2, STAMP - 9)
+    ledger.fund(funding(-30_000, **RATED))
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(ledger.state), type=LedgerState)
+    later = Ledger(currency="USD")
+    later.state = again
+    booked(later, 2, MANUAL, 1, STAMP - 3)
+    assert income(later) == {BOT: -20_000, MANUAL: -10_000}
+
+
 def test_who_held_what_turned_out_void_had_the_funding_of_stamps_until_then() -> None:
     ledger, build = held({}), Build()
     order = build.order(1, instrument=PERPETUAL, leg=Leg.BASE, price=100, size=2 * UNIT)

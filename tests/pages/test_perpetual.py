@@ -45,8 +45,9 @@ from storage.live import (
 from storage.projected import PROJECTED
 from storage.projected.listings import ListingRow
 from storage.projected.orders import OrderRow
-from storage.projected.positions import FundingShareRow, PositionRow
+from storage.projected.positions import PositionRow
 from storage.projected.round_trips import RoundTripRow, TripResult
+from storage.signed_trades import FundingShareRow
 from storage.views.money import held_by_owner
 from tests.pages.seen import bodies, figures
 from tests.pages.test_asking import desk, press, texts, words

@@ -297,7 +297,9 @@ def test_positions_the_owners_and_the_ledger_have_made_the_same(
         if len(move) == 2:
             both.fund(*move)
         else:
-            both.fill(number, *move)
+            # Reported up to two hours late: fundings between are shared anew.
+            late_ns = number % 3 * HOUR_NS
+            both.fill(number, *move, matched_ns=max(1, both.books.at_ns - late_ns))
     if size := min(given_away, abs(both.ledger.owned(PERPETUAL.id, OWNERS[0]).position)):
         both.give(size, 640_000)
     both.fund(-900, None)
@@ -329,6 +331,28 @@ def test_funding_is_in_the_pnl_of_a_period_in_which_it_came_and_in_no_earlier_on
     (row,) = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={"now": both.books.at_ns})
     assert (row["funding"] * MICRO, row["now"] * MICRO) == (33, -7)
     assert (row["markets"], row["cost"]) == (1, 0), "nothing was paid for a short"
+
+
+def test_a_fill_from_before_a_stamp_that_came_after_its_funding_has_its_share_in_the_tables(
+    connection: Connection,
+) -> None:
+    both = Both(connection)
+    both.fill(1, OWNERS[0], 200, 650_000, None, matched_ns=1)
+    both.books.at_ns = HOUR_NS + 1
+    both.fund(-300, None)
+    shares = "SELECT bot, amount_micro, at_ns FROM funding_shares ORDER BY bot"
+    (before,) = connection.execute(shares).fetchall()
+    both.books.at_ns += HOUR_NS
+    both.fill(2, OWNERS[1], 100, 650_000, None, matched_ns=HOUR_NS - 1)
+    booked_ns = before[2]
+    assert connection.execute(shares).fetchall() == [
+        ("manual", -100, booked_ns), ("trend", -200, booked_ns),
+    ]  # fmt: skip
+    both.show(EVEN)
+    rows = pnl_by_bot(connection, "e1", mode=Mode.DEMO, since={})
+    by_owner = {row["bot"]: int(row["total"] * MICRO) for row in rows if row["total"]}
+    assert by_owner == {owner: made for owner, made in both.made(EVEN).items() if made}
+    assert both.check().text == ""
 
 
 def test_what_a_perpetual_without_a_price_made_is_unknown_and_no_point_is_kept_of_it(

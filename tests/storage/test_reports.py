@@ -22,11 +22,12 @@ from storage.database import connect_writer, insert, transaction
 from storage.phases import EnginePhase, put_phase
 from storage.pnl_days import last_day, pnl_days, put_days
 from storage.projected import PROJECTED
-from storage.projected.positions import FundingShareRow, PositionRow
+from storage.projected.positions import PositionRow
 from storage.report_figures import made_report
 from storage.reports import FlightReport, put_report, report, reports, span_of
 from storage.schema import migrate
 from storage.settings import latest, save
+from storage.signed_trades import FundingShareRow
 from storage.users import ENGINE_ID
 from tests.storage.books import add_account, save_demo_account
 

@@ -58,15 +58,18 @@ class PerpetualFacts:
     def __init__(self) -> None:
         self.fundings: dict[str, FundingPaid] = {}
         self.liquidations: dict[str, PositionLiquidated] = {}
-        self.funded: dict[BotId, tuple[Fraction, Fraction]] = {}
-        """What fundings brought an owner by what it held at their stamps, and how far that may be
-        off."""
+        self.dues: dict[str, Due] = {}
+        """What each funding brought its owners by what they held at its stamp, by its name."""
+        self._units: dict[str, Fraction] = {}
+        """What a funding of known terms brings a unit of size."""
         self.at_ns = 0
         """When the record that is taken was written."""
         self.past: dict[InstrumentId, list[tuple[int, dict[BotId, int]]]] = {}
         """What owners held of each, and until when."""
         self.entries: dict[InstrumentId, list[Entry]] = {}
         """What changed each, in the order of the venue."""
+        self.late_fundings = 0
+        """Fundings counted anew for a fill that came behind them."""
         self.late = 0
         """Fills that came behind a liquidation which they were before."""
         self.fills = 0
@@ -99,7 +102,9 @@ class PerpetualFacts:
         self.late += any(entry.taken is not None for entry in entries[place:])
         before_ns = entries[min(place, len(entries) - 1)].at_ns if entries else 0
         entries.insert(place, Entry(matched_ns or before_ns, {owner: size}))
-        return self._walk(key)
+        changed = self._walk(key)
+        self._fund_anew(key, matched_ns)
+        return changed
 
     def take_gift(self, key: InstrumentId, parts: dict[BotId, tuple[int, int]]) -> None:
         """Take what owners gave one another of what they hold now, at a value."""
@@ -158,24 +163,57 @@ class PerpetualFacts:
             [one for one in of if sum(one.values()) or not amount]
             for of in ([*since, *certain[-2:]], certain)
         )
+        if terms is not None:
+            self._units[paid.name] = -Fraction(
+                (paid.mark_e8 or 0) * (paid.rate_e18 or 0), 10 ** (terms.size_decimals + 20)
+            )
         if terms is None or not any(since):
             since, dues = [], [{UNASSIGNED: Fraction(amount)}]
         else:
-            unit = -Fraction(
-                (paid.mark_e8 or 0) * (paid.rate_e18 or 0), 10 ** (terms.size_decimals + 20)
-            )
+            unit = self._units[paid.name]
             dues = [{owner: size * unit for owner, size in one.items()} for one in since]
         apart = [abs(sum(due.values(), Fraction(0)) - amount) for due in dues]
         believed = [one for sizes, one in zip(since, apart, strict=False) if sizes in certain]
         most = min(believed or apart)
         fit = [due for due, one in zip(dues, apart, strict=True) if one <= most + 1]
-        for owner in {owner for due in fit for owner in due}:
-            parts = [due.get(owner, Fraction(0)) for due in fit]
-            low, high = min(parts), max(parts)
-            before = self.funded.get(owner, (Fraction(0), Fraction(0)))
-            doubt = (high - low) / 2 + (most + 3 if since else 0)
-            self.funded[owner] = before[0] + (low + high) / 2, before[1] + doubt
+        spare = most + 3 if since else Fraction(0)
+        self.dues[paid.name] = _ranges(fit, spare)
         return True
+
+    @property
+    def funded(self) -> dict[BotId, tuple[Fraction, Fraction]]:
+        """What fundings brought an owner by what it held, and how far that may be off."""
+        found: dict[BotId, tuple[Fraction, Fraction]] = {}
+        for due in self.dues.values():
+            for owner, (low, high) in due.items():
+                mean, doubt = found.get(owner, (Fraction(0), Fraction(0)))
+                found[owner] = mean + (low + high) / 2, doubt + (high - low) / 2
+        return found
+
+    def _fund_anew(self, key: InstrumentId, matched_ns: int) -> None:
+        """Count fundings anew whose stamp a fill was before, that came after them.
+
+        What was held by the venue's times is due alone where it explains the payment, and may be
+        due beside what was where it does not.
+        """
+        for name, paid in self.fundings.items():
+            stamp_ns, unit = nominal_stamp(paid.stamp_ns), self._units.get(name)
+            if paid.instrument != key or unit is None or not 0 < matched_ns <= stamp_ns:
+                continue
+            due = {owner: size * unit for owner, size in self._held_at(key, stamp_ns).items()}
+            apart = abs(sum(due.values(), Fraction(0)) - paid.amount_micro)
+            self.late_fundings += 1
+            new = _ranges([due], apart + 3)
+            if apart > 1:
+                old = self.dues[name]
+                new = {
+                    owner: (
+                        min(old.get(owner, NOTHING)[0], new.get(owner, NOTHING)[0]),
+                        max(old.get(owner, NOTHING)[1], new.get(owner, NOTHING)[1]),
+                    )
+                    for owner in {*old, *new}
+                }
+            self.dues[name] = new
 
     def _held_at(self, key: InstrumentId, at_ns: int) -> dict[BotId, int]:
         """Return what owners held at a time of the venue's, by its own order."""
@@ -247,8 +285,24 @@ class PerpetualFacts:
             "fundings": len(self.fundings),
             "liquidations": len(self.liquidations),
             "fills_behind_their_liquidation": self.late,
+            "fundings_shared_anew": self.late_fundings,
         }
         return {name: count for name, count in found.items() if count}
+
+
+Due = dict[BotId, tuple[Fraction, Fraction]]
+"""The least and the most that is due to each owner."""
+
+NOTHING = (Fraction(0), Fraction(0))
+
+
+def _ranges(dues: list[dict[BotId, Fraction]], spare: Fraction) -> Due:
+    """Return between what each owner's part lies, by any of these."""
+    found: Due = {}
+    for owner in {owner for due in dues for owner in due}:
+        parts = [due.get(owner, Fraction(0)) for due in dues]
+        found[owner] = min(parts) - spare, max(parts) + spare
+    return found
 
 
 class LiquidatedPart(msgspec.Struct, frozen=True):

@@ -164,6 +164,10 @@ def _late_funding_is_of_who_holds_now(patch: Patch) -> None:
     patch.setattr(HoldersPast, "paid_for", lambda _, held, *__: held)
 
 
+def _a_late_fill_shares_no_funding(patch: Patch) -> None:
+    patch.setattr(HoldersPast, "share_anew", lambda *_: [])
+
+
 def _a_start_forgets_what_was_paid(patch: Patch) -> None:
     start = WalletOperations.start
 
@@ -282,6 +286,13 @@ MUTANTS = (
         *(F.REPORT_LOST, F.REPORT_LATE),
         minutes=2.0,
         first=2,
+    ),
+    perpetual(
+        "a late fill has no part of its funding",
+        _a_late_fill_shares_no_funding,
+        *(F.REPORT_LOST, F.REPORT_LATE),
+        minutes=2.0,
+        first=8,
     ),
     perpetual(
         "a start forgets what was paid",

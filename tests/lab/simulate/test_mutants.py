@@ -37,6 +37,7 @@ QUICK = {
     "missed funding stays missed",
     "funding is whoever is first",
     "late funding is of who holds now",
+    "a late fill has no part of its funding",
     "a start forgets what was paid",
     "a liquidation is booked twice",
     "a liquidation is whoever is first",
