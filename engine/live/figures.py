@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 from msgspec import UNSET
 
 from engine.caches.views import BookView
@@ -24,7 +25,7 @@ from engine.domain.money import MICRO, money_text, written
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.products.backing import MarkedPosition, beside, due_micro, liquidated_at
 from engine.domain.products.margin import buffer_ppm
-from engine.domain.rates import Rate
+from engine.domain.rates import Rate, counted_as, par
 from engine.domain.rewards import Earning, RestingQuote
 from engine.domain.rewards import earnings as earned
 from engine.domain.telemetry import AssetSeen, Capital, LockedMoney, MarginSeen
@@ -280,10 +281,16 @@ def _assets(executor: Executor, now_ns: int) -> Iterator[AssetSeen]:
 
 
 def _rate(executor: Executor, asset: str) -> Rate | None:
-    """Return an asset's newest rate: the best bid of a trusted book of its pair."""
-    found = []
+    """Return an asset's newest rate: the best bid of a trusted book of its pair.
+
+    What counts one to one as the account's currency is that, as an asset and as what a pair is
+    quoted in.
+    """
+    own, found = counted_as(executor.currency), []
+    if counted_as(asset) == own and (rule := par(asset)) is not None:
+        return msgspec.structs.replace(rule, currency=executor.currency)
     for key, terms in executor.ledger.state.instruments.items():
-        if terms.base is UNSET or terms.base.id != asset or terms.currency != executor.currency:
+        if terms.base is UNSET or terms.base.id != asset or counted_as(terms.currency) != own:
             continue
         mark = executor.mark(key)
         if mark is None or not mark.trusted or mark.proof_ns is None:

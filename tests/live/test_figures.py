@@ -312,6 +312,28 @@ def test_an_asset_has_the_worth_of_a_fresh_bid_and_is_unknown_without_one() -> N
     assert (old.rate, old.worth_micro) == (btc.rate, None)
 
 
+def test_what_counts_one_to_one_as_the_currency_is_known_of_assets_too(executor: Executor) -> None:
+    build = Build()
+    for number, paid in enumerate(("USDC", "BNB"), 50):
+        fee = Money(asset(paid), 10**6)
+        order = build.order(number, account=ACCOUNT, instrument=ONE)
+        executor.ledger.book(order, build.filled(number, f"f{number}", fee=fee))
+    marks = {}
+    for quote in ("EUR", "USDC"):
+        pair = build.spot(f"x:BNB/{quote}", base=asset("BNB"), currency=quote)
+        executor.receive(InstrumentListed(instrument=pair), NOW)
+        marks[quote] = Rig().mark(pair.id, best_bid=60_000, best_ask=60_001, proof_ns=NOW)
+    executor.receive(marks["EUR"], NOW)
+    bnb, usdc = capital_of(executor, NOW).assets
+    assert bnb.rate is None
+    assert usdc.rate is not None
+    assert (usdc.rate.micro, usdc.rate.currency) == (10**6, "pUSD")
+    executor.receive(marks["USDC"], NOW)
+    bnb, _ = capital_of(executor, NOW).assets
+    assert bnb.rate is not None
+    assert (bnb.rate.micro, bnb.rate.source) == (600_000_000, "best bid of x:BNB/USDC")
+
+
 # -- earnings: what working orders earn of their markets' rewards ----------------------------------
 
 PAYS = {
