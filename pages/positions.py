@@ -100,6 +100,11 @@ def figures(mode: Mode) -> None:
                 Tile("Unrealised", money(sums["unrealised"], currency, signed=True), fills),
             ]
         )
+        if sums["signed"]:
+            panels.note(
+                f"{count(sums['signed'], 'position')} held long or short against margin: nothing "
+                "was paid for it, so Cost and Value at mid leave it out; its gain is in Unrealised."
+            )
         if sums["unmarked"]:
             panels.note(
                 f"{count(sums['unmarked'], 'position')} without a two-sided book yet: no mark, "

@@ -155,7 +155,9 @@ def test_what_no_mark_says_is_unknown_and_never_a_number(
 
 def test_what_no_price_liquidates_says_so(short: Config, opened: Opened) -> None:
     tell(short, replace(MARGIN, liquidation_e8=None, buffer_ppm=None))
-    row = opened("positions").dataframe[0].value.iloc[0]
+    page = opened("positions")
+    assert "1 position held long or short against margin: nothing was paid for it" in shown(page)
+    row = page.dataframe[0].value.iloc[0]
     assert (row["liquidation_words"], row["distance_words"]) == ("none", "\N{EN DASH}")
 
 
