@@ -14,11 +14,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from bench.generator import write
 from bench.ours import CASH_MICRO, LIMITS, PAPER, maker
 from bench.workload import INSTRUMENT, SIZE, WorkloadRecording
 from engine.domain.events import BookChanged, BookReplaced, Event, InstrumentListed
-from engine.domain.instruments import Side
+from engine.domain.instruments import Instrument, Kind, Side
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.replay.run import assemble
 from engine.runtime.journal import DigestRecorder
@@ -33,17 +35,20 @@ Opcodes as Python 3.11 has them."""
 GOALS = {"opcode": 5_500, "call": 130, "record": 3.6}
 AIMS = {"opcode": 4_000, "call": 90, "record": 2.5}
 
+PERPETUAL = replace(INSTRUMENT, kind=Kind.PERPETUAL)
+"""The same as a perpetual, held against its full value: what its orders cost is shown alone."""
+
 BEGIN_NS, STEP_NS = 10**18, 10**8
 REQUOTES = 400
 IDLE_EVENTS = 2_000
 WORKLOAD_UPDATES, WORKLOAD_TRADES = 4_000, 200
 
 
-def _requotes() -> list[tuple[int, Event]]:
+def _requotes(instrument: Instrument = INSTRUMENT) -> list[tuple[int, Event]]:
     """Return (time, event) in order: the mid goes up and down by a tick, every time."""
-    key = INSTRUMENT.id
+    key = instrument.id
     events: list[tuple[int, Event]] = [
-        (BEGIN_NS, InstrumentListed(instrument=INSTRUMENT)),
+        (BEGIN_NS, InstrumentListed(instrument=instrument)),
         (BEGIN_NS, BookReplaced(instrument=key, bids=(), asks=())),
     ]
     last: tuple[tuple[Side, int, int], ...] = ()
@@ -126,9 +131,9 @@ def counted(events: list[tuple[int, Event]]) -> tuple[dict[str, int], int, int]:
     return counts, orders, records
 
 
-def per_order() -> dict[str, float]:
+def per_order(instrument: Instrument = INSTRUMENT) -> dict[str, float]:
     """Return bytecodes, calls and records of an order where both quotes always move."""
-    counts, orders, records = counted(_requotes())
+    counts, orders, records = counted(_requotes(instrument))
     if orders < 1.9 * REQUOTES:
         raise AssertionError(f"{orders} orders of {REQUOTES} requotes: they are not what is meant")
     return {name: count / orders for name, count in counts.items()} | {"record": records / orders}
@@ -152,6 +157,10 @@ def idle_event() -> float:
 def rows() -> list[Row]:
     """Return the rows of the table."""
     more = [
+        (f"{name}s an order, perpetual", f"{count:,.2f}".removesuffix(".00"), "-", "-", "shown")
+        for name, count in per_order(PERPETUAL).items()
+    ]
+    more += [
         ("opcodes an order, common workload", f"{on_the_workload():,.0f}", "-", "-", "shown"),
         ("opcodes an event without an order", f"{idle_event():,.0f}", "-", "-", "shown"),
     ]
