@@ -144,6 +144,8 @@ GLOSSARY = {
     "Rows": "What a data set is made of: bars, trades, or prices without a size.",
     "Trust": "How far data can be believed: complete (nothing is missing), gaps (something is, and "
     "when), inferred (made by a law), unknown (rows that do not show what is missing).",
+    "Direction": "Whether a strategy is meant to be long, short, both, or neutral (hedged): what a "
+    "person said of it, no limit.",
     "Author": "Who a strategy comes from: Pitboss, or the plug-in of this name. Its version is a "
     "digest of its code in short: another one is other code, whose evidence does not count.",
     "Account": "Money at one venue, in one mode. A single executor places its orders.",

@@ -3,7 +3,7 @@
 A verdict follows by rule from replays over recorded data; it cannot be typed in. Evidence counts
 for the code it was computed with: a changed strategy is proven again.
 
-Changes: proves one, or all.
+Changes: proves one, or all; edits rows.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import RunJob
 from engine.domain.evidence import MEANS, EvidenceRow, verdict_of
 from engine.domain.instruments import Mode
+from engine.domain.strategy_settings import StrategySettings
 from pages import Page
-from pages.kit import commands, forms, guard, panels
+from pages.kit import commands, drafts, forms, guard, panels
 from pages.kit.commands import engine_runs
 from pages.kit.data import ask, ask_seldom, engine_id
 from pages.kit.home import now_ns
@@ -31,6 +32,7 @@ from pages.shared import evidence as shown
 from pages.shared.standing import RUNNING, standing
 from storage import views
 from storage.evidence import evidence
+from storage.settings import strategy_changes
 from storage.views import Row
 from storage.views.by_strategy import last_activated
 
@@ -39,7 +41,9 @@ PAGE = Page("Strategies", ":material/psychology:", "Research", 3)
 COLUMNS = columns_of(
     Col("name", "Strategy"),
     Col("verdict"),
+    Col("state"),
     Col("category", kind=ColKind.WORDS),
+    Col("direction"),
     Col("bots", "Bots running"),
     Col("active_ns", "Last activated"),
     Col("why", "What the data shows", ColKind.LONG),
@@ -72,15 +76,20 @@ EVIDENCE = columns_of(
     Col("began_ns", "From"),
     Col("ended_ns", "To"),
 )
-SLOT = "prove"
+SLOT, ROW = "prove", "strategies"
+DIRECTIONS = ("", "long", "short", "both", "neutral")
 
 
-def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[Row]:
-    """Return a row for every strategy of the catalog, by name."""
+def rows_of(catalog: Mapping[str, StrategyEntry], *, removed_too: bool = False) -> list[Row]:
+    """Return a row for every strategy of the catalog, by name; `removed_too` = also the removed."""
     bots = ask(views.bots, engine_id())
     activated = ask_seldom(last_activated, engine_id=engine_id())
+    document = drafts.newest().document
     rows = []
     for name, entry in sorted(catalog.items()):
+        kept = document.strategy(name)
+        if kept.removed and not removed_too:
+            continue
         verdict, why = shown.verdict(name, entry)
         proved = [row.proved_ns for row in ask(evidence, engine_id(), name)]
         mine = [bot for bot in bots if bot["strategy"] == name]
@@ -89,16 +98,23 @@ def rows_of(catalog: Mapping[str, StrategyEntry]) -> list[Row]:
                 "name": name,
                 "verdict": verdict.upper(),
                 "why": why,
-                "about": entry.about,
+                "about": kept.description or entry.about,
+                "state": state_of(kept),
+                "direction": kept.direction or NOTHING,
                 "bots": running(mine),
                 "proved_ns": max(proved, default=None),
-                "category": entry.category or NOTHING,
+                "category": kept.category or entry.category or NOTHING,
                 "active_ns": activated.get(name),
                 "author": entry.author or NOTHING,
                 "version": entry.version or NOTHING,
             }
         )
     return rows
+
+
+def state_of(kept: StrategySettings) -> str:
+    """Return in a word whether new bots may run a strategy."""
+    return "REMOVED" if kept.removed else "ENABLED" if kept.enabled else "DISABLED"
 
 
 def running(bots: Sequence[Row]) -> str:
@@ -168,9 +184,15 @@ def show_one(name: str, entry: StrategyEntry) -> None:
     """Draw one strategy: evidence, bots, idea and parameters."""
     st.subheader(literal(name))
     panels.note(entry.about)
-    others = [tag for tag in entry.tags if tag != entry.category]
+    kept = drafts.newest().document.strategy(name)
+    category = kept.category or entry.category
+    others = [tag for tag in dict.fromkeys((*entry.tags, *kept.tags)) if tag != category]
     tags = f": {', '.join(others)}" if others else ""
-    panels.note(f"{entry.category}{tags} · by {entry.author} · version {entry.version}")
+    made = f" · made from {kept.template}" if kept.template else ""
+    panels.note(f"{category}{tags} · by {entry.author} · version {entry.version}{made}")
+    if kept.description:
+        panels.note(kept.description)
+    edit(name, kept)
     by_strategy.show({name: entry}, name)
     show_evidence(name, entry)
     bots = [bot for bot in ask(views.bots, engine_id()) if bot["strategy"] == name]
@@ -199,6 +221,67 @@ def show_one(name: str, entry: StrategyEntry) -> None:
         )
 
 
+@guard.part("The row of the strategy")
+def edit(name: str, kept: StrategySettings) -> None:
+    """Draw whether new bots may run it and its words, to be changed, and what was changed."""
+    if why := drafts.newest().document.strategy_refusal(name):
+        st.warning(f"{literal(why[:1].upper() + why[1:])}.")
+    with panels.panel("Edit its row", f"fold_row_{name}") as opened:
+        if not opened:
+            return
+        panels.note("Bots that run it go on as they are; what is kept here is for new ones.")
+        given: dict[str, object] = {
+            "enabled": st.toggle("New bots may run it", kept.enabled, key=f"row_enabled_{name}"),
+            "removed": st.toggle("Removed from the lists", kept.removed, key=f"row_gone_{name}"),
+            "description": st.text_area(
+                "Description", kept.description, max_chars=500, key=f"row_about_{name}"
+            ),
+            "direction": st.selectbox(
+                "Direction",
+                DIRECTIONS,
+                index=DIRECTIONS.index(kept.direction),
+                format_func=lambda one: one or NOTHING,
+                key=f"row_direction_{name}",
+            ),
+            "category": st.text_input(
+                "Category", kept.category, max_chars=40, key=f"row_category_{name}"
+            ),
+            "template": st.text_input(
+                "Made from", kept.template, max_chars=64, key=f"row_template_{name}"
+            ),
+            "tags": st.text_input(
+                "Tags, with commas between", ", ".join(kept.tags), key=f"row_tags_{name}"
+            ),
+        }
+        given["tags"] = [one.strip() for one in str(given["tags"]).split(",") if one.strip()]
+        if st.button("Review the row…", key=f"row_review_{name}"):
+            drafts.draft(ROW, {"strategies": {name: given}}, drafts.newest())
+        drafts.review(ROW)
+        drafts.show_version()
+        history(name)
+
+
+def history(name: str) -> None:
+    """Draw what was changed of a strategy's row, the newest first."""
+    found = ask(strategy_changes, engine_id(), name)
+    if not found:
+        panels.note("Nothing of it was changed yet.")
+        return
+    panels.facts(
+        {
+            f"{moment(one.at_ns)}, version {one.version}, {one.who}": "; ".join(
+                f"{part.path}: {_word(part.before)} \N{RIGHTWARDS ARROW} {_word(part.after)}"
+                for part in one.changes
+            )
+            for one in found
+        }
+    )
+
+
+def _word(value: object) -> str:
+    return NOTHING if value is None or value == "" else str(value)
+
+
 @guard.part("The proof")
 def ask_proof(name: str) -> None:
     """Draw the buttons that prove one strategy, or all."""
@@ -224,7 +307,7 @@ def main() -> None:
     catalog = forms.strategies_known()
     if not catalog:
         return
-    rows = rows_of(catalog)
+    rows = rows_of(catalog, removed_too=st.toggle("Show removed strategies", key="removed_too"))
     linked = st.query_params.get("strategy")
     if linked in catalog and st.session_state.get("opened_strategy") != linked:
         st.session_state["opened_strategy"] = linked

@@ -349,6 +349,44 @@ def removed_bots(connection: Connection, engine_id: str) -> dict[str, BotChange]
     return {name: one for name, one in sorted(last.items()) if not one.after}
 
 
+# -- What became of each strategy's row ------------------------------------------------------------
+
+
+class StrategyChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A saved version that changed what is kept of a strategy."""
+
+    version: int
+    at_ns: int
+    who: str
+    changes: tuple[Change, ...]
+
+
+def strategy_changes(connection: Connection, engine_id: str, name: str) -> list[StrategyChange]:
+    """Return what the newest versions changed of a strategy's row, the newest first."""
+    query = (
+        "SELECT version, at_ns, who, json_extract(body, '$.strategies') AS kept FROM settings "  # noqa: S608 our own words
+        f"WHERE engine_id = ? AND {_SOUND} AND json_valid(body) ORDER BY version DESC LIMIT ?"
+    )
+    before: Mapping[str, object] = {}
+    made: list[StrategyChange] = []
+    for row in reversed(list(dicts(connection, query, (engine_id, BOT_VERSIONS_MAX)))):
+        kept = json.loads(row["kept"] or "{}").get(name, {})
+        now = dict(_leaves("", kept))
+        differs = tuple(
+            Change(field, before.get(field), now.get(field))
+            for field in sorted(before.keys() | now.keys())
+            if before.get(field) != now.get(field)
+        )
+        if differs:
+            made.append(
+                StrategyChange(
+                    version=row["version"], at_ns=row["at_ns"], who=row["who"], changes=differs
+                )
+            )
+        before = now
+    return made[::-1]
+
+
 # -- What the accounts are worth, for settings that give capital to bots ---------------------------
 
 SEEN_NS_MAX = 3_600 * 1_000_000_000
@@ -365,9 +403,10 @@ def edit_refusal(
 ) -> str:
     """Return why a valid version is not saved; empty = it is.
 
-    It names in its alerts what cannot be, or gives an account's bots more than the account has.
+    It names in its alerts what cannot be, has a new bot of a strategy that is disabled, or gives an
+    account's bots more than the account has.
     """
-    if why := alert_rules.refusal(before.alerts, after.alerts):
+    if why := alert_rules.refusal(before.alerts, after.alerts) or after.strategies_refusal(before):
         return why
 
     def equity_micro(account: AccountSettings) -> int | None:

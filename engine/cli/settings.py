@@ -368,6 +368,8 @@ def _judge(before: SettingsDocument, after: SettingsDocument) -> None:
     """
     if why := alert_rules.refusal(before.alerts, after.alerts):
         raise BadRequest(f"{why}; nothing was saved", "invalid")
+    if why := after.strategies_refusal(before):
+        raise BadRequest(f"{why}; nothing was saved", "invalid")
     for name, bot in after.bots.items():
         if bot == before.bots.get(name):
             continue

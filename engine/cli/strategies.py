@@ -10,21 +10,41 @@ from typing import Any
 
 import msgspec
 
-from engine.cli.arguments import say
+from engine.cli.arguments import say, who_types
+from engine.cli.command import WAIT_S, leave_and_wait
 from engine.clock import WallClock
 from engine.config import Config
+from engine.domain.commands import ApplySettings
 from engine.domain.evidence import Edge, EvidenceRow, holding_in_words, verdict_of
-from engine.errors import BadInput, StorageError, os_sentence
+from engine.domain.settings import SettingsDocument
+from engine.domain.strategy_settings import StrategySettings
+from engine.errors import BadInput, NoEngine, StorageError, os_sentence
+from engine.log import iso
 from engine.plugins import KINDS, NAME, NAME_RULE, folders, why_missing
 from engine.strategies.registry import STRATEGIES, idea_of
+from storage.commands import CommandState
+from storage.database import reading, writing
+from storage.schema import check_schema
+from storage.settings import Stale, StrategyChange, latest, read, save, strategy_changes
+from storage.users import ENGINE_ID
 
-HELP = "list, show, check or prove the strategies; write the skeleton of a new one"
+HELP = "list, show, check, prove, enable, disable or remove strategies; write a new one"
 
 SKELETONS = Path(__file__).resolve().parents[1] / "contracts" / "skeletons"
 
 
+TURNS: dict[str, tuple[dict[str, bool], str]] = {
+    "enable": ({"enabled": True}, "let new bots run one again"),
+    "disable": ({"enabled": False}, "let no new bot run one; those that run it go on"),
+    "remove": ({"removed": True}, "take one off all lists; its file, bots and evidence stay"),
+    "restore": ({"removed": False}, "put one that was removed on the lists again"),
+}
+"""What each verb keeps of a strategy, and what that means."""
+VERBS = f"list | show | check | prove | {' | '.join(TURNS)} | history | new"
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parsers = parser.add_subparsers(dest="verb", metavar="list | show | check | prove | new")
+    parsers = parser.add_subparsers(dest="verb", metavar=VERBS)
     parsers.add_parser("list", help="name and idea of each; what is done without a word, too")
     sub = parsers.add_parser("show", help="what one is, and every parameter with default and why")
     sub.add_argument("name", metavar="NAME", help="of a strategy")
@@ -40,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a recording or file of bars; 'A + B' = files of bars played at the same time",
     )
     sub.add_argument("--beside", action="store_true", help="a column for each recording or file")
+    for verb, (_, about) in TURNS.items():
+        sub = parsers.add_parser(verb, help=about)
+        sub.add_argument("name", metavar="NAME", help="of a strategy")
+    sub = parsers.add_parser("history", help="what was changed of one's row, by whom and when")
+    sub.add_argument("name", metavar="NAME", help="of a strategy")
     sub = parsers.add_parser("new", help="write a documented skeleton and its test as a plug-in")
     sub.add_argument("name", metavar="NAME", help="small letters, digits and _")
 
@@ -53,11 +78,93 @@ def run(args: argparse.Namespace, config: Config) -> int:
         return check(args)
     if args.verb == "new":
         return new(args)
-    rows = [
-        {"name": name, "about": _about(kind), "parameters": list(kind.parameters_type.model_fields)}
+    if args.verb in TURNS:
+        return turn(args, config)
+    return history(args, config) if args.verb == "history" else list_all(args, config)
+
+
+def list_all(args: argparse.Namespace, config: Config) -> int:
+    """List every strategy with what a person keeps of it."""
+    document = _settings(config)
+    rows: list[dict[str, object]] = [
+        {
+            "name": name,
+            "about": document.strategy(name).description or _about(kind),
+            "state": _state(document.strategy(name)),
+            "parameters": list(kind.parameters_type.model_fields),
+        }
         for name, kind in sorted(STRATEGIES.items())
     ]
-    say(args, {"strategies": rows}, "\n".join(f"{row['name']:22}{row['about']}" for row in rows))
+    said = {"enabled": "", "disabled": "(disabled) ", "removed": "(removed) "}
+    lines = [f"{row['name']!s:22}{said[str(row['state'])]}{row['about']}" for row in rows]
+    say(args, {"strategies": rows}, "\n".join(lines))
+    return 0
+
+
+def _state(kept: StrategySettings) -> str:
+    return "removed" if kept.removed else "enabled" if kept.enabled else "disabled"
+
+
+def _settings(config: Config) -> SettingsDocument:
+    """Return the newest saved settings; where there is no home yet, those of a new one."""
+    if not config.state_path.is_file():
+        return SettingsDocument()
+    with reading(config.state_path) as connection:
+        return latest(connection, ENGINE_ID).document
+
+
+def turn(args: argparse.Namespace, config: Config) -> int:
+    """Enable, disable, remove or restore one. 0 = in force, 1 = saved alone, or refused by it.
+
+    It is saved as settings are, and put in force; bots that have it go on as they are.
+    """
+    name, (kept, _) = args.name, TURNS[args.verb]
+    _kind(name)
+    check_schema(config.state_path)
+    with writing(config.state_path) as connection:
+        newest = latest(connection, ENGINE_ID)
+        saved = save(
+            connection,
+            engine_id=ENGINE_ID,
+            who=who_types(),
+            diff={"strategies": {name: kept}},
+            base_version=newest.version,
+            now_ns=WallClock().now_ns(),
+        )
+        if isinstance(saved, Stale):
+            raise BadInput("somebody else saved settings at the same moment: try again")
+        try:
+            left = leave_and_wait(config, connection, ApplySettings(version=saved.version), WAIT_S)
+            done, text = left.state == CommandState.DONE, left.answer or "not answered yet"
+        except NoEngine as error:
+            done, text = False, str(error)
+        document = read(connection, ENGINE_ID, saved.version).document
+    bots = sorted(bot for bot, one in document.bots.items() if one.strategy == name)
+    state = _state(document.strategy(name))
+    lines = [f"{name} is {state}", f"version {saved.version}: {text}"]
+    if not done:
+        lines[1] = f"saved as version {saved.version} and NOT in force: {text}"
+    if bots:
+        lines.append(f"bots that have it go on as they are: {', '.join(bots)}")
+    answer = {"name": name, "state": state, "version": saved.version, "in_force": done}
+    say(args, answer | {"bots": bots, "text": text}, "\n".join(lines))
+    return 0 if done else 1
+
+
+def history(args: argparse.Namespace, config: Config) -> int:
+    """List what was changed of a strategy's row, the newest first."""
+    _kind(args.name)
+    found: list[StrategyChange] = []
+    if config.state_path.is_file():
+        with reading(config.state_path) as connection:
+            found = strategy_changes(connection, ENGINE_ID, args.name)
+    lines = [
+        f"{iso(one.at_ns)} version {one.version} by {one.who}: "
+        + "; ".join(f"{part.path}: {part.before!r} → {part.after!r}" for part in one.changes)
+        for one in found
+    ]
+    text = "\n".join(lines) or f"nothing of {args.name} was ever changed"
+    say(args, {"history": [msgspec.to_builtins(one) for one in found]}, text)
     return 0
 
 

@@ -19,11 +19,13 @@ from engine.domain.settings import (
     Settings,
     SettingsDocument,
 )
+from engine.domain.strategy_settings import StrategySettings
 
 HEADS: Mapping[str, tuple[str, type[Settings]]] = {
     "accounts": ("Account", AccountSettings),
     "bots": ("Bot", BotSettings),
     "filters": ("Filter", MarketFilter),
+    "strategies": ("Strategy", StrategySettings),
     "schedule": ("Schedule", ScheduleEntry),
     "alerts.rules": ("Alert rule", AlertRule),
     "alerts.prices": ("Price alert", PriceAlert),

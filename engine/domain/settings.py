@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from engine.domain.alerts import AlertGroup, Severity
 from engine.domain.commands import MANUAL, InventoryPolicy
@@ -15,18 +15,14 @@ from engine.domain.instruments import UNASSIGNED, Mode
 from engine.domain.listings import ListingState
 from engine.domain.money import MICRO, PPM
 from engine.domain.plain import PlainDict
+from engine.domain.settings_base import Settings as Settings  # noqa: PLC0414 it is of this page
+from engine.domain.strategy_settings import USUAL_STRATEGY, StrategySettings
 
 CURRENCY = "pUSD"
 """What an account counts in where nothing else is said; its venue must pay in it."""
 
 AMOUNT_MAX = 1e11
 """Units of a currency: in micro-units it fits into 64 bits, and so does the sum of ninety."""
-
-
-class Settings(BaseModel):
-    """Base: frozen, unknown keys refused, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Limit(Settings):
@@ -499,6 +495,29 @@ class SettingsDocument(Settings):
     schedule: dict[str, ScheduleEntry] = Field(default_factory=_nightly)
     """A document of before there was one has all of them."""
     alerts: AlertSettings = Field(default_factory=AlertSettings)
+    strategies: dict[Name, StrategySettings] = Field(default_factory=dict, max_length=1_000)
+    """What a person keeps of strategies, by name; one that is not named is as its file says."""
+
+    def strategy(self, name: str) -> StrategySettings:
+        return self.strategies.get(name, USUAL_STRATEGY)
+
+    def strategy_refusal(self, name: str) -> str:
+        """Return why a new bot may not run a strategy; empty = it may."""
+        kept = self.strategy(name)
+        if kept.removed:
+            return f"strategy {name} is removed: `strategies restore {name}` brings it back"
+        if not kept.enabled:
+            return f"strategy {name} is disabled: `strategies enable {name}` lets new bots run it"
+        return ""
+
+    def strategies_refusal(self, before: SettingsDocument) -> str:
+        """Return which bot is new with a strategy that no new one may run; empty = none is."""
+        for name, bot in self.bots.items():
+            known = before.bots.get(name)
+            why = self.strategy_refusal(bot.strategy)
+            if why and (known is None or known.strategy != bot.strategy):
+                return f"bot {name}: {why}"
+        return ""
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

@@ -41,6 +41,8 @@ def settings_refusal(engine: Engine, document: SettingsDocument) -> str:
     A bot that is new or changed trades what its account counts, and the bots of an account are
     together given no more than it has.
     """
+    if why := document.strategies_refusal(engine.settings.document):
+        return why
     before = engine.settings.document
     for name, bot in document.bots.items():
         account = document.accounts[bot.account]

@@ -366,7 +366,12 @@ def _at(venue: str, found: Sequence[str]) -> list[str]:
 
 
 def _strategy(base: BotDraft, document: SettingsDocument) -> BotDraft:
-    catalog = forms.strategies_known()
+    known = forms.strategies_known()
+    catalog = {
+        name: entry
+        for name, entry in known.items()
+        if name == base.strategy or not document.strategy(name).removed
+    }
 
     def words(name: str) -> str:
         return f"{name} · {evidence.verdict(name, catalog[name])[0].upper()}"
@@ -378,12 +383,13 @@ def _strategy(base: BotDraft, document: SettingsDocument) -> BotDraft:
         format_func=words,
     )
     entry = catalog[strategy]
+    if why := document.strategy_refusal(strategy):
+        st.error(f"{literal(why[:1].upper() + why[1:])}.")
     evidence.note(strategy)
     panels.note(entry.about or "Its file does not say what it does.")
     probe.picture(strategy, entry)
     with st.expander("Idea, source, when it loses", key="fold_idea"):
         st.text(entry.idea or "Its file says nothing of it.")
-    del document
     kept = base.parameters if strategy == base.strategy else {}
     return msgspec.structs.replace(base, strategy=strategy, parameters=kept)
 

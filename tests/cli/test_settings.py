@@ -13,10 +13,11 @@ import pytest
 from engine.__main__ import main
 from engine.cli.settings import REASONS
 from engine.domain.bots import BotState
+from engine.domain.settings import SettingsDocument
 from engine.locks import locked
 from storage.database import reading, writing
 from storage.schema import migrate
-from storage.settings import applied, in_force, latest, save
+from storage.settings import applied, edit_refusal, in_force, latest, merged, save
 from storage.users import ENGINE_ID
 from storage.views import audit
 from tests.live.trading_desk import DEMO, Exchange, TradingDesk
@@ -234,3 +235,38 @@ async def test_a_bot_is_made_started_changed_stopped_and_removed_by_command_line
             assert "mine" not in desk.engine.bot_runners
         finally:
             engine.close()
+
+
+def test_a_disabled_strategy_takes_no_new_bot_by_one_sentence_and_leaves_those_that_run(
+    said: Said, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said("settings", "set", bot("old"))[0] == 0
+    code, answer = said("strategies", "disable", "market_maker")
+    assert (code, answer["in_force"], answer["state"], answer["bots"]) == (
+        1, False, "disabled", ["old"]
+    )  # fmt: skip
+    main(["strategies", "disable", "market_maker"])
+    assert "NOT in force: no engine is running" in (out := capsys.readouterr().out)
+    assert "bots that have it go on as they are: old" in out
+    why = "bot new: strategy market_maker is disabled: `strategies enable market_maker` lets new"
+    assert main(["settings", "set", bot("new")]) != 0
+    assert why in capsys.readouterr().err
+    assert said("settings", "set", bot("old", capital=50))[0] == 0, "a bot that has it is edited"
+    with reading(state) as connection:
+        newest = latest(connection, ENGINE_ID).document
+        after = SettingsDocument.model_validate(
+            merged(newest.model_dump(mode="json"), {"bots": {"new": {
+                "name": "new", "strategy": "market_maker", "account": "paper", "capital": 1}}})
+        )  # fmt: skip
+        refused = edit_refusal(connection, ENGINE_ID, before=newest, after=after, now_ns=1)
+    assert refused.startswith(why), "pages say the same"
+    said("strategies", "remove", "market_maker")
+    rows = {row["name"]: row["state"] for row in said("strategies", "list")[1]["strategies"]}
+    assert (rows["market_maker"], rows["grid"]) == ("removed", "enabled")
+    said("strategies", "restore", "market_maker")
+    said("strategies", "enable", "market_maker")
+    assert said("settings", "set", bot("new"))[0] == 0
+    found = said("strategies", "history", "market_maker")[1]["history"]
+    assert [one["changes"][0]["path"] for one in found[:2]] == ["enabled", "removed"]
+    assert (found[0]["changes"][0]["before"], found[0]["changes"][0]["after"]) == (False, True)
+    assert main(["strategies", "disable", "nothing"]) == 3

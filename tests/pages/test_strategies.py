@@ -23,6 +23,7 @@ from storage.database import writing
 from storage.evidence import put_evidence
 from storage.jobs import queue
 from storage.live import EngineHeartbeat, put_bots, put_engine
+from storage.settings import latest, save
 from tests.domain.test_evidence import EARNS
 from tests.pages.seen import bodies, texts
 
@@ -169,3 +170,40 @@ def test_the_picture_of_an_idea_is_of_this_code_or_is_asked_for(
         st.cache_data.clear()
     assert "made-up path of 5m bars" in bodies(opened("strategies", strategy="grid"))
     assert "no made-up path shows" in bodies(opened("strategies", strategy="late_favourite"))
+
+
+def test_the_row_of_a_strategy_is_edited_reviewed_and_its_changes_are_kept(
+    config: Config, opened: Opened
+) -> None:
+    prepared(config)
+    page = opened("strategies", strategy="grid")
+    page.session_state["fold_row_grid"] = True
+    page.run()
+    page.toggle(key="row_enabled_grid").set_value(False).run()
+    page.selectbox(key="row_direction_grid").set_value("long").run()
+    page.text_input(key="row_tags_grid").set_value("mine, slow").run()
+    page.button(key="row_review_grid").click().run()
+    page.button(key="save:strategies").click().run()
+    with writing(config.state_path) as connection:
+        kept = latest(connection, "pitboss").document.strategy("grid")
+    assert (kept.enabled, kept.direction, kept.tags) == (False, "long", ("mine", "slow"))
+    st.cache_data.clear()
+    page.run()
+    assert "Strategy grid is disabled: " in texts(page)
+    rows = page.dataframe[0].value
+    assert rows.loc[rows["name"] == "grid", "state"].item() == "DISABLED"
+
+
+def test_a_removed_strategy_is_on_no_list_until_it_is_asked_for(
+    config: Config, opened: Opened
+) -> None:
+    prepared(config)
+    with writing(config.state_path) as connection:
+        save(
+            connection, engine_id="pitboss", who="ann", base_version=0, now_ns=1,
+            diff={"strategies": {"grid": {"removed": True}}},
+        )  # fmt: skip
+    page = opened("strategies")
+    assert "grid" not in set(page.dataframe[0].value["name"])
+    page.toggle(key="removed_too").set_value(True).run()
+    assert "grid" in set(page.dataframe[0].value["name"])

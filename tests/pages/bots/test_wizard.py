@@ -35,7 +35,7 @@ from storage.jobs import (
     queue,
 )
 from storage.runs import save_run
-from storage.settings import applied
+from storage.settings import applied, save
 from tests.pages.bots.test_edit import MAKER, newest, press, put_beat, saved
 from tests.pages.seen import figures, texts
 from tests.pages.test_pages import RUN
@@ -176,6 +176,23 @@ def test_the_review_refuses_by_the_check_of_the_settings(opened: Opened, desk: C
     assert "Choose a market, a series or a filter in step 2" in said
     assert "levels is 99: it takes (1 … 20)." in said
     assert newest(desk).version == 1
+
+
+def test_a_disabled_strategy_is_refused_where_it_is_chosen_and_a_removed_one_is_not_offered(
+    opened: Opened, desk: Config
+) -> None:
+    before = newest(desk)
+    with writing(desk.state_path) as connection:
+        diff = {"market_maker": {"enabled": False}, "grid": {"removed": True}}
+        save(
+            connection, engine_id="pitboss", who="ann", diff={"strategies": diff},
+            base_version=before.version, now_ns=2,
+        )  # fmt: skip
+    keep(desk, step=at("Strategy"))
+    page = opened("bots", create="1")
+    assert "Strategy market_maker is disabled: " in texts(page)
+    offered = field(page, "selectbox", "wizard_strategy").options
+    assert not [one for one in offered if one.startswith("grid ")]
 
 
 def test_of_a_sizing_the_fields_of_its_method_are_asked_for(opened: Opened, desk: Config) -> None:
