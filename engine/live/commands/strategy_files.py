@@ -47,6 +47,17 @@ def stamps() -> Stamps:
     return found
 
 
+def _changed_since_loaded() -> list[Path]:
+    """Return the files of plug-ins that are not as they were loaded. Touches the disk."""
+    loaded = dict(LOADED.values())
+    return [
+        file
+        for plugin in installed()
+        if loaded.get(plugin.name, plugin.digest) != plugin.digest
+        for file in plugin.folder.glob("strategies/*.py")
+    ]
+
+
 def _plugin_of(kind: type[object]) -> str:
     """Return which plug-in brings a strategy; empty = it is the product's own."""
     return LOADED.get(kind, ("", ""))[0]
@@ -73,14 +84,16 @@ class StrategyFiles:
 
     async def _follow(self) -> None:
         await asyncio.to_thread(self._keep)
-        known = await asyncio.to_thread(stamps)
+        # What came since the catalog was loaded, while the engine started, has changed, too.
+        known, changed = Stamps(), await asyncio.to_thread(_changed_since_loaded)
         while True:
             await asyncio.sleep(LOOK_S)
             seen = await asyncio.to_thread(stamps)
             if seen != known:
-                changed = [file for file, at in seen.items() if known.get(file, at) != at]
+                changed += [file for file, at in seen.items() if known.get(file, at) != at]
                 known = seen
                 await self.look(changed)
+                changed = []
 
     async def look(self, changed: list[Path]) -> StrategyKinds:
         """Take what is new; tell of what is wrong, and of what changed and is known already."""

@@ -95,6 +95,25 @@ def test_a_file_that_comes_is_a_strategy_of_the_catalog_and_its_source_is_kept(
     asyncio.run(scenario())
 
 
+def test_a_file_that_came_while_the_engine_started_is_taken_as_any_other(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.live.commands.strategy_files.LOOK_S", 0.01)
+
+    async def scenario() -> None:
+        write(source(name="early"), "early")  # the catalog was loaded before
+        async with LiveDesk(tmp_path / "home") as desk:
+            following = asyncio.create_task(desk.engine.part(StrategyFiles)._follow())
+            for _ in range(500):
+                if "early" in STRATEGIES:
+                    break
+                await asyncio.sleep(0.01)
+            following.cancel()
+            assert "early" in STRATEGIES
+
+    asyncio.run(scenario())
+
+
 def test_a_file_that_is_wrong_is_told_with_its_line_and_hurts_no_other(
     write: Write, tmp_path: Path
 ) -> None:
