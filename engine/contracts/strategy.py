@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 import random
 from collections.abc import Iterator
 from functools import cache
@@ -50,6 +51,7 @@ from engine.indicators.door import (
 from engine.runtime.bot_runner import bot_of
 from engine.runtime.recovery import executor_of
 from engine.runtime.turn_watch import BUDGET_S, TurnWatch
+from engine.strategies.bar_rule import BarRule, Seen, Wish
 from engine.strategies.door import Reads
 from engine.strategies.registry import build, declared_of, restore_state
 
@@ -241,6 +243,27 @@ BINARY = Instrument(
 )
 
 
+def _hold_wish(strategy: object) -> None:
+    """Have a rule of bars raise BadInput where `wish` gave what cannot be wished for.
+
+    At work the rule stops all the same, but somewhere in the arithmetic of its base.
+    """
+    if not isinstance(strategy, BarRule):
+        return
+    asked = strategy.wish
+
+    def wish(seen: Seen) -> Wish | None:
+        found: object = asked(seen)
+        if found is None:
+            return None
+        part = found.part if isinstance(found, Wish) else math.nan
+        if part is not None and not (isinstance(part, int | float) and 0.0 <= part <= 1.0):
+            raise BadInput(f"wish gave {found!r}: give None, or Wish(part) with a part of 0 to 1")
+        return found  # type: ignore[return-value]
+
+    vars(strategy)["wish"] = wish
+
+
 class Trial:
     """One bot of a strategy at an account of its own, over a seeded market."""
 
@@ -253,6 +276,7 @@ class Trial:
         executor.resume()
         executor.ledger.move_cash(round(CAPITAL_TIMES * CAPITAL * MICRO))
         self.bot = bot_of(settings, executor.account)
+        _hold_wish(self.bot.strategy)
         self.decisions: list[Decision] = []
         self.core = AccountCore(
             cache=MarketCache(), executor=executor, bots=(), decide=self.decisions.append

@@ -112,6 +112,26 @@ class Prophet(Honest):
         return Wish(1.0 if market[-1][0].price % 200 else 0.0, (("close", market[-1][0].price),))
 
 
+class Floating(Honest):
+    """Gives a number where a wish is asked for."""
+
+    name: ClassVar[str] = "floating"
+
+    def wish(self, seen: Seen) -> Any:
+        del seen
+        return 0.5
+
+
+class Negative(Honest):
+    """Wishes for less than nothing."""
+
+    name: ClassVar[str] = "negative"
+
+    def wish(self, seen: Seen) -> Wish | None:
+        del seen
+        return Wish(-1.0)
+
+
 class Listener(Honest):
     """Long while a number that somebody sends is above zero."""
 
@@ -138,6 +158,8 @@ FOUND = {
     Hoarder: "its state grows",
     Forgetful: "restored in the middle of a market it wants something else",
     Prophet: "it looks ahead",
+    Floating: "wish gave 0.5: give None, or Wish(part) with a part of 0 to 1",
+    Negative: "wish gave Wish(part=-1.0, values=()): give None, or Wish(part)",
 }
 
 
