@@ -5,6 +5,9 @@ which shows how much of its result is left where it is larger. The account has `
 capital, so that limits of an account do not size what a strategy wants. Orders and cancels need
 `LATENCY_MS`; fees are the venue's, of bars `BAR_MARKET`'s.
 
+What cannot have what a strategy needs (`Needs`) is not played to it: it would lack that at every
+moment, and its row says so as if it had been.
+
 The interval is a circular block bootstrap over markets or days in order of time (Politis and
 Romano, 1992, "A circular block-resampling procedure for stationary data"), blocks of n^(1/3): what
 lies side by side is not independent. Of bars each day is set beside holding the instrument with the
@@ -38,13 +41,14 @@ from engine.errors import BadInput
 from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.made_bars import BarMarket
-from engine.lab.recordings.open import instrument_recorded, open_recording
+from engine.lab.recordings.open import TapedRecording, instrument_recorded, open_recording
 from engine.lab.recordings.side_by_side import SideBySide
 from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble, play
 from engine.lab.replay.setup import BAR_FILES, DATASET, REPLAY_MARK_AGE_MS, make_ready
 from engine.plugins import code_digest
 from engine.runtime.journal import DigestRecorder
+from engine.strategies.door import NEEDS_NOTHING, Needs
 from engine.strategies.registry import STRATEGIES, build
 from engine.venues.paper.settings import PaperSettings
 from storage.database import connect_reader, connect_writer
@@ -230,30 +234,54 @@ def _proven(
 ) -> Iterator[EvidenceRow]:
     """Play one set of data to all strategies in one pass; give a row for each."""
     recording = _opened(config, data)
+    played = [name for name in strategies if not lacks(name, data, recording)]
     trials = [
         EvidenceTrial(name, recording, times, data.currency)
-        for name in strategies
+        for name in played
         for times in (1.0, LARGER)
     ]
+    rest = [name for name in strategies if name not in played]
+    idle = [EvidenceTrial("", recording, 1.0, data.currency)] if rest else []
     stats = recording.stats
 
     def report(events: int, elapsed_s: float) -> None:
         del events, elapsed_s
         progress(stats.bytes_read, stats.bytes_total, data.name)
 
-    play([trial.replay for trial in trials], recording, report)
+    play([trial.replay for trial in (*trials, *idle)], recording, report)
+    found = dict(zip(played, zip(trials[::2], trials[1::2], strict=True), strict=True))
     with closing(connect_reader(config.state_path)) as connection:
-        for small, large in zip(trials[::2], trials[1::2], strict=True):
-            digest = code_digest(STRATEGIES[small.name])
-            since = rules_since(connection, ENGINE_ID, small.name, digest)
+        for name in strategies:
+            small, large = found.get(name) or (idle[0], idle[0])
+            digest = code_digest(STRATEGIES[name])
+            since = rules_since(connection, ENGINE_ID, name, digest)
             yield small.row(
                 data,
+                name=name,
                 mean_10=large.found.mean,
                 digest=digest,
                 rules_ns=now_ns if since is None else since,
-                trials=max(1, sets_played(connection, small.name)),
+                trials=max(1, sets_played(connection, name)),
                 now_ns=now_ns,
             )
+
+
+def lacks(name: str, data: DataSet, recording: Recording) -> str:
+    """Return what a strategy needs that the data cannot have; empty = it may have all of it.
+
+    Of a tape made here it is not known before it is played: it may hold anything.
+    """
+    needs: Needs = getattr(STRATEGIES[name], "needs", NEEDS_NOTHING)
+    if isinstance(recording, TapedRecording):
+        return ""
+    if needs.observed:
+        return "nothing that somebody outside said"
+    at_once = len(data.paths) if data.bars or data.kind is not RAW else needs.instruments
+    if at_once < needs.instruments:
+        return f"{needs.instruments} instruments at the same time"
+    if needs.kinds - {data.kind} and len(data.paths) == 1:
+        return f"an instrument that is {' and one that is '.join(sorted(needs.kinds))}"
+    return ""
 
 
 def _opened(config: Config, data: DataSet) -> Recording:
@@ -277,11 +305,14 @@ class Gains:
 
 
 class EvidenceTrial:
-    """One strategy with its defaults at an account of its own, over a recording."""
+    """One strategy with its defaults at an account of its own, over a recording.
+
+    Without a name it is an account of no bot: what is there to see, and nothing is done.
+    """
 
     def __init__(self, name: str, recording: Recording, times: float, currency: str) -> None:
         self.name = name
-        gates = STRATEGIES[name].gates
+        gates = STRATEGIES[name].gates if name else {}
         self._needed = frozenset(gate for gate, words in gates.items() if words.needed)
         """Gates without which it lacks what it decides on: its bars, a source, a signal."""
         self._unready = 0
@@ -295,18 +326,10 @@ class EvidenceTrial:
             # A book of bars is as old as a bar, which may be more than an account may ask for.
             limits = limits.model_copy(update={"data_age_ms_max": bars.data_age_ms})
         bot = BotId(f"proof-{name}")
-        self.settings = {} if bars is None else _fitting(name, bars)
+        self.settings = {} if bars is None or not name else _fitting(name, bars)
         self.replay: Replay = assemble(
             recording=recording,
-            bots=(
-                Bot(
-                    name=bot,
-                    account=ACCOUNT,
-                    strategy=build(name, self.settings, bot),
-                    capital_micro=round(self._capital * MICRO),
-                    everything=True,
-                ),
-            ),
+            bots=(self._bot(bot),) if name else (),
             limits=limits,
             paper=PaperSettings(
                 order_latency_ms=LATENCY_MS,
@@ -319,6 +342,15 @@ class EvidenceTrial:
             currency=self.currency,
             tick_ns=max(SECOND_NS, bars.spec.step) if bars else SECOND_NS,
             says=False,
+        )
+
+    def _bot(self, bot: BotId) -> Bot:
+        return Bot(
+            name=bot,
+            account=ACCOUNT,
+            strategy=build(self.name, self.settings, bot),
+            capital_micro=round(self._capital * MICRO),
+            everything=True,
         )
 
     def _decided(self, decision: Decision) -> None:
@@ -338,6 +370,7 @@ class EvidenceTrial:
         self,
         data: DataSet,
         *,
+        name: str,
         mean_10: float | None,
         digest: str,
         rules_ns: int,
@@ -350,7 +383,7 @@ class EvidenceTrial:
         first, second = halves(found.values)
         errors = [*result.bot_errors.values(), *([result.torn] if result.torn else [])]
         alone = EvidenceRow(
-            strategy=self.name,
+            strategy=name,
             data=data.name,
             digest=digest,
             rules_ns=rules_ns,

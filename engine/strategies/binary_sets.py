@@ -10,7 +10,7 @@ Legs left alone lose at most 1 a share together, so what is not whole is never m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import msgspec
 from pydantic import Field
@@ -23,7 +23,7 @@ from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.intents import Intent
 from engine.domain.money import MICRO
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.door import Context, Evaluation, Needs, Parameters
 from engine.strategies.taking import basket_of, crossing_target, stated
 
 S = 1_000_000_000
@@ -152,6 +152,7 @@ SET_VALUES: Mapping[str, ValueWords] = {
 class SetArbitrage:
     """Buys sets that cost less than they pay. A subclass says which there are."""
 
+    needs: ClassVar[Needs] = Needs(instruments=2)
     references: tuple[str, ...] = ()
     touch_alone = True
     mid2_moved_min = 0

@@ -25,7 +25,7 @@ from engine.domain.events import Event
 from engine.domain.instruments import BotId
 from engine.domain.intents import Target
 from engine.domain.observed_events import KEY, Observed
-from engine.strategies.door import Context
+from engine.strategies.door import Context, Needs
 from engine.strategies.rules import RuleRunner, RulesParameters, RuleStanding, S
 
 
@@ -58,6 +58,7 @@ class ConfidentRules(RuleRunner):
 
     name: ClassVar[str] = "confident_rules"
     category: ClassVar[str] = "composed"
+    needs: ClassVar[Needs] = Needs(observed=True)
     parameters_type: ClassVar[type[RulesParameters]] = ConfidentRulesParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         **RuleRunner.gates,

@@ -33,7 +33,7 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind
 from engine.domain.intents import Intent, Target
 from engine.domain.money import MICRO
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.door import Context, Evaluation, Needs, Parameters
 from engine.strategies.taking import (
     BPS,
     basket_of,
@@ -104,6 +104,7 @@ class CrossExchange:
     name: ClassVar[str] = "cross_exchange"
     category: ClassVar[str] = "several instruments"
     tags: ClassVar[tuple[str, ...]] = ("several venues",)
+    needs: ClassVar[Needs] = Needs(instruments=2, kinds=frozenset({Kind.SPOT}))
     parameters_type: ClassVar[type[Parameters]] = CrossExchangeParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         "venues": GateWords(

@@ -13,7 +13,7 @@ from engine.domain.bars import DEPTH_MAX, Bar, bar_spec
 from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Decision, Gate, Rest
 from engine.domain.events import Event, OrderFilled
-from engine.domain.instruments import BotId, InstrumentId
+from engine.domain.instruments import BotId, InstrumentId, Kind
 from engine.domain.intents import Basket, Intent
 from engine.errors import BadInput
 from engine.indicators.columns import FloatColumn
@@ -257,6 +257,24 @@ def decided(
         intent=intent,
         notes=notes,
     )
+
+
+class Needs(NamedTuple):
+    """What data must hold for a strategy to ever decide; its class field `needs`.
+
+    A proof reads it before it plays anything: where the data cannot have it, the strategy would
+    lack it at every moment, so it is not played.
+    """
+
+    instruments: int = 1
+    """So many at the same time."""
+    kinds: frozenset[Kind] = frozenset()
+    """An instrument of each of these; empty = of any."""
+    observed: bool = False
+    """Something that somebody outside said."""
+
+
+NEEDS_NOTHING = Needs()
 
 
 class StrategyDeclared(NamedTuple):

@@ -20,7 +20,7 @@ from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId, Kind
 from engine.domain.intents import Basket, Target
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters
+from engine.strategies.door import Context, Evaluation, Needs, Parameters
 from engine.strategies.taking import (
     BPS,
     basket_of,
@@ -91,6 +91,7 @@ class SpotAndPerpetual:
     gates: ClassVar[Mapping[str, GateWords]]
     ready_gate: ClassVar[str]
     """Name of the gate of `ready`."""
+    needs: ClassVar[Needs] = Needs(instruments=2, kinds=frozenset({Kind.SPOT, Kind.PERPETUAL}))
     references: tuple[str, ...] = ()
     touch_alone = False
     mid2_moved_min = 1 << 60

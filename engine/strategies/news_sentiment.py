@@ -29,7 +29,7 @@ from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId, Kind
 from engine.domain.observed_events import KEY, Observed
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.door import Context, Evaluation, Needs, Parameters, decided
 from engine.strategies.taking import crossing_target, position_for, worst_price
 
 S = 1_000_000_000
@@ -111,6 +111,7 @@ class NewsSentiment:
     name: ClassVar[str] = "news_sentiment"
     category: ClassVar[str] = "composed"
     tags: ClassVar[tuple[str, ...]] = ("outside information", "news")
+    needs: ClassVar[Needs] = Needs(observed=True)
     parameters_type: ClassVar[type[Parameters]] = NewsSentimentParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         "heard": GateWords("a score was received", "a score were received", needed=True),

@@ -33,7 +33,7 @@ from engine.domain.events import BarClosed, Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.errors import BadInput
 from engine.strategies.bar_rule import BPS, HOUR_NS, NO_MOVE, BarParameters, S
-from engine.strategies.door import Context, Evaluation, Reads, decided
+from engine.strategies.door import Context, Evaluation, Needs, Reads, decided
 from engine.strategies.taking import crossing_target
 
 CRITICAL = {
@@ -150,6 +150,7 @@ class Pairs:
     """Holds of two linked instruments the one that is cheap against the other; never short."""
 
     name: ClassVar[str] = "pairs"
+    needs: ClassVar[Needs] = Needs(instruments=2)
     parameters_type: ClassVar[type[BarParameters]] = PairsParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         "two": GateWords(

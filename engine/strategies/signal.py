@@ -28,7 +28,7 @@ from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId
 from engine.domain.observed_events import KEY, Observed
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.door import Context, Evaluation, Needs, Parameters, decided
 from engine.strategies.taking import crossing_target, position_for, worst_price
 
 S = 1_000_000_000
@@ -99,6 +99,7 @@ class FollowedSignal:
     """Holds what a signal from outside says, until it is over or another one comes."""
 
     name: ClassVar[str] = "signal"
+    needs: ClassVar[Needs] = Needs(observed=True)
     parameters_type: ClassVar[type[Parameters]] = SignalParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         "heard": GateWords("a signal was received", "a signal were received", needed=True),

@@ -28,7 +28,7 @@ from engine.domain.catalog import GateWords, ValueWords
 from engine.domain.decisions import Gate
 from engine.domain.events import Event, OrderFilled
 from engine.domain.instruments import BotId, InstrumentId, Kind
-from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.door import Context, Evaluation, Needs, Parameters, decided
 
 S = 1_000_000_000
 BPS = 10_000
@@ -70,6 +70,7 @@ class TriangularArbitrage:
     name: ClassVar[str] = "triangular"
     category: ClassVar[str] = "several instruments"
     tags: ClassVar[tuple[str, ...]] = ("looks on",)
+    needs: ClassVar[Needs] = Needs(instruments=3, kinds=frozenset({Kind.SPOT}))
     parameters_type: ClassVar[type[Parameters]] = TriangularParameters
     gates: ClassVar[Mapping[str, GateWords]] = {
         "triangle": GateWords(

@@ -30,7 +30,7 @@ from engine.domain.legs import Side
 from engine.domain.observed_events import Observed
 from engine.domain.wallets import WalletTrade, trade_of, wallet_key
 from engine.errors import BadInput
-from engine.strategies.door import Context, Evaluation, Parameters, decided
+from engine.strategies.door import Context, Evaluation, Needs, Parameters, decided
 from engine.strategies.taking import crossing_target
 
 S = 1_000_000_000
@@ -118,6 +118,7 @@ class WalletCopy:
     """Takes a part of each public trade of a named wallet, within a price and a delay."""
 
     name: ClassVar[str] = "wallet_copy"
+    needs: ClassVar[Needs] = Needs(observed=True)
     parameters_type: ClassVar[type[Parameters]] = WalletCopyParameters
     category: ClassVar[str] = "binaries"
     tags: ClassVar[tuple[str, ...]] = ("outside information",)

@@ -41,6 +41,17 @@ def test_the_documents_table_names_every_strategy_of_the_product() -> None:
     assert dict(rows) == {name: kind.__doc__.partition("\n")[0] for name, kind in kinds.items()}
 
 
+def test_the_evidence_in_the_documents_has_a_row_for_every_strategy_of_the_product() -> None:
+    text = (REPOSITORY / "docs/extend/strategy.md").read_text(encoding="utf-8")
+    shown = text.partition("## What the data shows")[2].partition("## Strategies there are")[0]
+    head, *rows = [line for line in shown.splitlines() if re.match(r"\| (`\w+`|strategy) \|", line)]
+    columns = head.count("|")
+    assert {line.count("|") for line in rows} == {columns}
+    proven = [line.split("`")[1] for line in rows]
+    kinds = [name for name, kind in STRATEGIES.items() if kind.__module__[:7] == "engine."]
+    assert proven == sorted(kinds)
+
+
 def test_an_unknown_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["strategies", "show", "nothing"]) == 3
     assert "known: " in capsys.readouterr().err

@@ -18,7 +18,8 @@ from engine.domain.instruments import Kind
 from engine.domain.jobs.prove import ProveJob
 from engine.errors import BadInput
 from engine.jobs.run import works
-from engine.lab.evidence import CAPITAL, DataSet, block_interval, data_here, prove
+from engine.lab import evidence as evidence_module
+from engine.lab.evidence import CAPITAL, DataSet, block_interval, data_here, lacks, prove
 from engine.lab.formats.importing import ImportRequest, import_files
 from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.replay.bar_lane import BarLane, TakenBars
@@ -287,6 +288,33 @@ def test_what_lacks_all_it_needs_is_asked_at_bars_and_not_at_each_second(
         return evaluate(self, context, now_ns)
 
     monkeypatch.setattr(OneOfArbitrage, "evaluate", counted)
+    monkeypatch.setattr(evidence_module, "lacks", lambda *_: "")
     row = proven(tmp_path, "one_of_arbitrage", market(tmp_path, 0.0, hours=4))
     assert verdict_of(row)[0] is Edge.NO_DATA
     assert 2 * 4 <= len(asked) <= 2 * 4 * 5, "two sizes, four bars of five events"
+
+
+def test_what_data_cannot_have_is_not_played_and_gives_the_row_of_having_been_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Config(home=tmp_path)
+    data, _ = data_here(config, [str(market(tmp_path, 0.01, hours=72))])
+    names = sorted(name for name, kind in STRATEGIES.items() if hasattr(kind, "needs"))
+    idle = [
+        name for name in names if lacks(name, data[0], evidence_module._opened(config, data[0]))
+    ]
+    assert {"signal", "pairs", "basis", "one_of_arbitrage", "triangular"} <= set(idle)
+    spared = prove(config, idle, data, NOW, quiet)
+    monkeypatch.setattr(evidence_module, "lacks", lambda *_: "")
+    played = prove(config, idle, data, NOW, quiet)
+    assert [replace(one, settings="") for one in played] == [
+        replace(one, settings="") for one in spared
+    ]
+    assert all("never had all it needs" in verdict_of(one)[1] for one in spared)
+
+
+def test_a_tape_may_hold_anything_and_is_played(tmp_path: Path) -> None:
+    path = recorded(tmp_path / "day", replace(PAIR, currency="USDC"))
+    config = Config(home=tmp_path)
+    data, _ = data_here(config, [str(path)])
+    assert lacks("basis", data[0], evidence_module._opened(config, data[0])) == ""
