@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from engine.domain import liquidations
+from engine.domain import liquidations, owners
 from engine.domain.liquidations import liquidated_parts
 from engine.domain.owners import HoldersPast, funded_parts, shares
 from engine.domain.products.margin import TierTable
@@ -157,7 +157,7 @@ def _funding_is_whoever_is_first(patch: Patch) -> None:
         parts = funded_parts(held, paid, contract)
         return [(parts[0][0], paid.amount_micro)]
 
-    patch.setattr(ledger, "funded_parts", first)
+    patch.setattr(owners, "funded_parts", first)
 
 
 def _late_funding_is_of_who_holds_now(patch: Patch) -> None:
