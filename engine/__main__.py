@@ -51,6 +51,11 @@ class CommandModule(Protocol):
 RECEIVES_KILL = ("run", "kill")
 """Commands that receive KILL as a signal."""
 
+ENDS_IN_ORDER = "run"
+"""The command that, asked to end while it still starts, ends once it can prove what is open."""
+
+STOPS = {signal.SIGTERM, signal.SIGINT}
+
 TOLERATES_BAD_ENV = "kill"
 """The command that does what it can where `.env` cannot be read; its exit code is 1 then."""
 
@@ -145,7 +150,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Gives the exit code; never raises for an error of the command."""
     given = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _run(given)
+        try:
+            code = _run(given)
+        finally:
+            if _asked(given) == ENDS_IN_ORDER:  # a start that failed is asked to end here
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -235,6 +244,8 @@ def build_parser(given: Sequence[str]) -> tuple[argparse.ArgumentParser, Command
                 # Before any import: a library's own thread that does not know the signal would
                 # be given it, and that would end the engine.
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+            if name == ENDS_IN_ORDER:
+                signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
             module = cast("CommandModule", importlib.import_module(where))
             module.add_arguments(sub)
         # Without a default of its own a flag given before the command is not unset behind it.

@@ -75,12 +75,13 @@ ASK_S = 0.2
 DOWN = frozenset({"STOPPED", "EXITED", "FATAL"})
 SECOND_NS = 1_000_000_000
 
-WAITS = (
-    'trap \'exec "$1" -m engine.cli.start_watch "$2" "$4" --ended\' INT; '
-    'while kill -0 "$3" 2>/dev/null; do sleep 1; done; '
-    'exec "$1" -m engine.cli.start_watch "$2" "$4" --ended'
-)
-"""Waits for Ctrl-C or the end of process `$3`, in a shell: Python would take 25 MB for it."""
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What asks a desk to end, or reaches all it was started with: the proof is said all the same."""
+
+_SAYS = 'trap "" INT TERM HUP; exec "$1" -m engine.cli.start_watch "$2" "$4" --ended'
+WAITS = f"trap '{_SAYS}' INT TERM HUP; while kill -0 \"$3\" 2>/dev/null; do sleep 1; done; {_SAYS}"
+"""Waits for Ctrl-C, another request to end, or the end of process `$3`, in a shell: Python would
+take 25 MB for it. A second Ctrl-C must not end who says what the first has led to."""
 
 
 def ended(home: Path, state: Path, clock: Callable[[], int], *, end_s: float = END_S) -> str:
@@ -111,14 +112,18 @@ def main(home: Path, state: Path, *, is_over: bool) -> None:
     """Watch the start, then hand over to the shell that waits for the end; or say how it ended."""
     parent = os.getppid()
     if not is_over:
+        for number in ENDS:
+            signal.signal(number, signal.default_int_handler)
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)  # who starts this had them wait
             watch(home)
         except KeyboardInterrupt:
             is_over = True
         else:
             words = ["sh", sys.executable, str(home), str(parent), str(state)]
             os.execv("/bin/sh", ["/bin/sh", "-c", WAITS, *words])  # noqa: S606 our own words
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDS:
+        signal.signal(number, signal.SIG_IGN)  # the wait has an end of its own
     with suppress(PitbossError):
         said = ended(home, state, WallClock().now_ns)
         if said:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -40,6 +41,9 @@ HELP = "start the whole desk; Ctrl-C stops it, engine first; --detach leaves it 
 
 SOCKET_LENGTH_MAX = 100
 """Bytes of a socket's path that every system takes (macOS 104, Linux 108)."""
+
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What `engine.cli.start_watch` receives once it has been imported."""
 
 PORT_WAIT_S = 10.0
 """How long what a desk that died left on a port may take to notice that it is alone."""
@@ -114,9 +118,12 @@ def _exec_supervisor(args: argparse.Namespace, config: Config) -> NoReturn:
     command, environment = _supervisor(args, config.home)
     os.chdir(REPOSITORY)
     where = [str(config.home), str(config.state_path)]
+    # A Ctrl-C while that one still imports waits for it: it must not end without a word.
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)
     subprocess.Popen(  # noqa: S603 our own interpreter, our own arguments
         [sys.executable, "-m", "engine.cli.start_watch", *where], env=environment
     )
+    signal.pthread_sigmask(signal.SIG_SETMASK, kept)
     os.execve(sys.executable, command, environment)  # noqa: S606 our own interpreter and arguments
 
 

@@ -232,6 +232,7 @@ async def end_bare(config: Config, url: str, refused: str, venues: Venues | None
     It is said and, where the state takes it, kept. `refused` is why no engine can recover. `venues`
     are those of this start, if it has them: they have the secrets. Raises ConfigError.
     """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))  # held by a start
     venues = venues or venues_of(config, url, killed=True)
     known = everything(config, venues)
     proofs = [

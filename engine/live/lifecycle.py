@@ -51,8 +51,10 @@ async def trade(
     `looks_at_turns` False = no thread looks how long strategies take: the clock is not the wall's.
     """
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    stops = (signal.SIGTERM, signal.SIGINT)
+    for number in stops:
         loop.add_signal_handler(number, engine.end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)  # one that came during the start ends it now
     reporter = telemetry or Telemetry(engine)
     reporter.follow(engine.clock.now_ns())
     turns = TurnWatch(

@@ -71,6 +71,8 @@ def in_words(rule: AlertRule) -> str:
     words.append(f"digest each {rule.digest_min} min" if rule.digest_min else "at once")
     if rule.digest_min and not (rule.kinds or rule.groups):
         words[-1] += ", except kinds sent at once"
+    if not rule.mute:
+        words.append(f"repeats are counted and sent each {rule.again_min} min")
     if rule.quiet:
         words.append(f"quiet {rule.quiet} below {rule.quiet_unless}")
     if rule.escalate_min:

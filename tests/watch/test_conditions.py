@@ -71,6 +71,20 @@ def test_a_fill_above_500_is_told_once_and_those_of_before_are_not(stated: State
     ) == [(2, 1)]
 
 
+@pytest.mark.parametrize(("again_min", "messages"), [(60, 1), (1, 2)])
+def test_a_second_large_fill_is_counted_until_its_rule_tells_what_repeats(
+    stated: Stated, again_min: int, messages: int
+) -> None:
+    rule = {"kinds": ["large_fill"], "channels": ["phone"], "again_min": again_min}
+    stated.desk.settle({"rules": {"fills": rule}})
+    stated.turn(10)
+    for number in (1, 2):
+        fill(stated, number, 600_000_000)
+        stated.turn(90)
+    assert len(stated.desk.sends.sent) == messages
+    assert stated.desk.rows("SELECT count FROM notices WHERE kind = 'large_fill'") == [(2,)]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

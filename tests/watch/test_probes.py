@@ -136,8 +136,16 @@ def test_a_stopped_process_is_hung_and_its_state_is_named(tmp_path: Path) -> Non
 def test_an_engine_that_has_just_been_started_may_have_an_old_heartbeat(tmp_path: Path) -> None:
     young = program(start_s=NOON_NS // SECOND_NS - 5)
     desk = seen(tmp_path, programs={"engine": young}, heartbeat=beat(500))
-    assert told(EngineProbe(), desk, 30) == []
-    assert kinds(told(EngineProbe(), desk, 60)) == ["engine_hung"]
+    assert told(EngineProbe(), desk, 110) == []
+    (trouble,) = told(EngineProbe(), desk, 120)
+    assert trouble.kind == "engine_hung"
+    assert "began 125 s ago without a heartbeat" in trouble.text
+
+
+def test_an_engine_that_has_reported_since_its_start_is_hung_after_45_s(tmp_path: Path) -> None:
+    begun = program(start_s=NOON_NS // SECOND_NS - 50)
+    desk = seen(tmp_path, programs={"engine": begun}, heartbeat=beat(46))
+    assert kinds(told(EngineProbe(), desk, 0)) == ["engine_hung"]
 
 
 def test_three_starts_within_ten_minutes_are_told_also_by_a_watch_begun_between(

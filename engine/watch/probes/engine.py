@@ -13,6 +13,9 @@ from storage.supervisor import ProgramStatus
 STALE_NS = 45 * SECOND_NS
 """How old the heartbeat may be; the engine writes one each second."""
 
+STARTS_NS = 120 * SECOND_NS
+"""How long a start may take until its first heartbeat: it imports, and reads the journal."""
+
 DEAD_NS = 10 * SECOND_NS
 """How long the engine may be away: supervisor starts it again within seconds."""
 
@@ -65,10 +68,12 @@ class EngineProbe:
             if self._ahead[0] != since_ns or self._ahead[1] > now_ns:
                 self._ahead = since_ns, now_ns
             since_ns = self._ahead[1]
-        age_s = (now_ns - since_ns) // SECOND_NS
-        if now_ns - since_ns > STALE_NS:
-            stand = stands or "alive"
+        age_s, stand = (now_ns - since_ns) // SECOND_NS, stands or "alive"
+        starts = program is not None and program.start_s * SECOND_NS > beat.heartbeat_ns
+        if now_ns - since_ns > (STARTS_NS if starts else STALE_NS):
             text = f"the engine's heartbeat is {age_s:,} s old; its process {pid} is {stand}"
+            if starts:
+                text = f"the engine began {age_s:,} s ago without a heartbeat; {pid} is {stand}"
             yield Trouble(kind="engine_hung", text=text, numbers={"heartbeat age": f"{age_s} s"})
 
     def _dead(self, desk: Desk, program: ProgramStatus | None, now_ns: int) -> Iterator[Trouble]:

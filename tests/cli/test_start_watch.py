@@ -1,0 +1,66 @@
+"""However a desk in the foreground is asked to end, what its stop has proved is said."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from engine.cli.start_watch import ENDS, WAITS
+
+REPOSITORY = Path(__file__).parents[2]
+BECOMES = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "os.execv('/bin/sh', sys.argv[1:])"
+)
+"""A shell traps no signal that it was started to ignore, as tests in the background are."""
+
+
+def traps(process: int, number: signal.Signals) -> bool:
+    """Say whether a process catches a signal (`SigCgt` of proc_pid_status(5))."""
+    status = (Path("/proc") / str(process) / "status").read_text()
+    caught = status.partition("SigCgt:")[2].split()[0]
+    is_shell = (Path("/proc") / str(process) / "comm").read_text() == "sh\n"
+    return is_shell and bool(int(caught, 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("number", ENDS)
+def test_the_shell_that_waits_says_the_end_once_however_often_it_is_asked(
+    number: signal.Signals, times: int, tmp_path: Path
+) -> None:
+    says = tmp_path / "says"
+    says.write_text("#!/bin/sh\nsleep 0.3\necho said $*\n")
+    says.chmod(0o700)
+    words = ["sh", str(says), "home", str(os.getpid()), "state"]
+    shell = subprocess.Popen(
+        [sys.executable, "-c", BECOMES, "sh", "-c", WAITS, *words],
+        stdout=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    while not traps(shell.pid, number):
+        time.sleep(0.05)
+    for _ in range(times):
+        os.killpg(shell.pid, number)
+        time.sleep(0.1)
+    out, _ = shell.communicate(timeout=20)
+    assert out.decode() == "said -m engine.cli.start_watch home state --ended\n"
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_request_to_end_that_comes_while_it_is_imported_waits_for_it(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # as `engine up` does
+    started = subprocess.Popen(
+        [sys.executable, "-m", "engine.cli.start_watch", str(tmp_path), str(tmp_path / "none")],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    signal.pthread_sigmask(signal.SIG_SETMASK, kept)
+    started.send_signal(number)
+    out, errors = started.communicate(timeout=60)
+    assert (started.returncode, out, errors) == (0, b"", b""), "no engine ran: nothing to prove"
