@@ -16,7 +16,7 @@ from engine.domain.alerts import Repeat, described
 from engine.domain.effects import RaiseAlert
 from engine.domain.instruments import Mode
 from storage.database import insert
-from storage.seen import seen_waiting
+from storage.seen import is_seen_waiting
 
 UNSEEN_MAX = 25
 """Most unseen alerts of one kind and place; more of them are counted on the latest."""
@@ -40,10 +40,10 @@ def raise_alert(
         "AND account IS ? AND bot IS ? AND instrument IS ? ORDER BY last_ns DESC, id DESC LIMIT ?",
         (engine_id, alert.kind, *place, UNSEEN_MAX),
     ).fetchall()
-    if unseen:  # what a person has seen is raised anew, also before the engine wrote that down
-        seen = seen_waiting(connection, engine_id)
-        unseen = [one for one in unseen if one[0] not in seen]
     same = _same(alert, unseen)
+    # What a person has seen is raised anew, also before the engine wrote that down.
+    if same is not None and is_seen_waiting(connection, engine_id, same):
+        same = None
     if same is not None:
         connection.execute(
             "UPDATE alerts SET count = count + 1, last_ns = ?, text = ?, severity = ?, numbers = ? "

@@ -36,18 +36,33 @@ def seen_waiting(connection: Connection, engine_id: str) -> dict[int, SeenBy]:
     """
     rows = dicts(
         connection,
-        "SELECT body, who, created_ns FROM commands WHERE engine_id = ? AND state IN "
+        # As bytes: a text that is no UTF-8 must hide no other, nor keep a KILL from its claim.
+        "SELECT CAST(body AS BLOB) AS body, CAST(who AS BLOB) AS who, created_ns "
+        "FROM commands WHERE engine_id = ? AND state IN "
         "('pending', 'claimed') AND kind = ? ORDER BY created_ns LIMIT ?",
         (engine_id, AckAlert.__name__, WAITING_MAX),
     )
     found: dict[int, SeenBy] = {}
     for row in rows:
         try:
-            number = _decode(row["body"]).alert
+            number, at_ns = _decode(row["body"]).alert, int(row["created_ns"])
         except (ValueError, TypeError):
             continue
-        found.setdefault(number, SeenBy(str(row["who"]), int(row["created_ns"])))
+        found.setdefault(number, SeenBy(row["who"].decode(errors="replace"), at_ns))
     return found
+
+
+def is_seen_waiting(connection: Connection, engine_id: str, alert: int) -> bool:
+    """Say whether a person has seen one alert and the engine has not written that down.
+
+    Asked with each repeat of an alert: no command is decoded, however many wait.
+    """
+    row = connection.execute(
+        "SELECT 1 FROM commands WHERE engine_id = ? AND state IN ('pending', 'claimed') AND "
+        "kind = ? AND body = ? LIMIT 1",
+        (engine_id, AckAlert.__name__, msgspec.json.encode(AckAlert(alert=alert)).decode()),
+    ).fetchone()
+    return row is not None
 
 
 def count_seen(rows: list[PlainDict], waiting: Mapping[int, SeenBy]) -> list[PlainDict]:

@@ -99,7 +99,7 @@ def test_an_alert_that_waits_for_the_engine_to_be_seen_counts_as_seen(
     send(connection, "another")
     leave(connection, engine_id="e1", id="c1", command=AckAlert(alert=1), who="ann", now_ns=5)
     leave(connection, engine_id="e1", id="c2", command=AckAlert(alert=77), who="ann", now_ns=6)
-    connection.execute("UPDATE commands SET body = x'ff' WHERE id = 'c2'")
+    connection.execute("UPDATE commands SET body = CAST(x'ff' AS TEXT) WHERE id = 'c2'")
     assert seen_waiting(connection, "e1") == {1: ("ann", 5)}
     (left,) = views.alerts(connection, "e1", unseen_only=True)
     assert left["text"] == "another"
