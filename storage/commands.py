@@ -76,7 +76,7 @@ LASTING = (AckAlert,)
 (`storage.seen`)."""
 
 KILL_KIND = "Kill"
-SAFE_KINDS = (KILL_KIND, "PauseBot", "StopBot", "CancelOrderByHand", AckAlert.__name__)
+SAFE_KINDS = (KILL_KIND, "PauseBot", "StopBot", "CancelOrderByHand")
 """Commands that only make safe; they are not refused by a KILL that overtakes them."""
 
 OVERTAKEN = "a KILL was left after it, before this was done; send it again if still wanted"
