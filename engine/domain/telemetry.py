@@ -220,7 +220,7 @@ class AssetSeen(msgspec.Struct, frozen=True, kw_only=True):
 
     asset: str
     held: str
-    """In positions: counted in equity."""
+    """In positions that are paid for: counted in equity. What is held against margin is none."""
     beside: str
     """Dust, less what fees took of it where it is not what they traded: no equity counts it."""
     rate: Rate | None

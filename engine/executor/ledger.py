@@ -522,15 +522,16 @@ class Ledger:
         self.state.facts.pop(instrument, None)
         return True
 
-    def in_assets(self) -> dict[str, int]:
+    def in_assets(self, *, margined: bool = True) -> dict[str, int]:
         """Return what the account has of every asset beside its currency, in 10^-18 of one.
 
-        What is held and promised, with what equity leaves out (`beside_equity`).
+        What is held and promised, with what equity leaves out (`beside_equity`). A position held
+        long or short against margin is nothing it has: without `margined` it is left out.
         """
         found = self.beside_equity()
         for key, held in self.state.holdings.items():
             terms = self.state.instruments[key]
-            if terms.base is not UNSET:
+            if terms.base is not UNSET and (margined or not terms.product.signed):
                 size = held.yes.total * 10 ** (DECIMALS_MAX - terms.size_decimals)
                 found[terms.base.id] = found.get(terms.base.id, 0) + size
         return {name: amount for name, amount in found.items() if amount}

@@ -131,11 +131,12 @@ def _exposures(executor: Executor, bots: Iterable[BotId], anchor: int) -> list[L
         key: book.market_micro(key)
         for key in {book.of(one).instrument.exposure_key for one in executor.concerned()}
     }
-    by_bot = {str(bot): book.bot_micro(bot) for bot in bots}
+    owners = {*bots, *(one for one in book.owners if book.bot_micro(one) > 0)}
+    by_owner = {str(owner): book.bot_micro(owner) for owner in owners}
     levels = (
         ("exposure_instrument_max", instruments, limits.exposure_instrument_max),
         ("exposure_market_max", markets, limits.exposure_market_max),
-        ("exposure_bot_max", by_bot, limits.exposure_bot_max),
+        ("exposure_bot_max", by_owner, limits.exposure_bot_max),
     )
     return [
         LimitUse(
@@ -268,7 +269,8 @@ def between_micro(executor: Executor, key: InstrumentId) -> int:
 
 def _assets(executor: Executor, now_ns: int) -> Iterator[AssetSeen]:
     """Give every asset beside the currency, by name, with what leaving one of it would bring."""
-    whole, beside = executor.ledger.in_assets(), executor.ledger.beside_equity()
+    ledger = executor.ledger
+    whole, beside = ledger.in_assets(margined=False), ledger.beside_equity()
     for name in sorted({*whole, *beside}):
         rate, left = _rate(executor, name), beside.get(name, 0)
         yield AssetSeen(

@@ -21,7 +21,7 @@ own. All roundings are against us; fees an order may pay when it fills count as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from engine.domain.instruments import BotId, Instrument, InstrumentId, Leg, Side
 from engine.domain.orders import Order, OrderId
@@ -511,6 +511,11 @@ class ExposureBook:
         """Return the worst-case loss of an owner's own parts, summed over its instruments."""
         found = self._bots.get(bot)
         return 0 if found is None else found.micro
+
+    @property
+    def owners(self) -> Collection[BotId]:
+        """All who have or had a part in an instrument: bots, and those who are none."""
+        return self._bots.keys()
 
     def account_micro(self) -> int:
         """Return the worst-case loss summed over all instruments."""

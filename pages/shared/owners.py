@@ -140,7 +140,8 @@ def question(
         f"**{literal(asked.from_owner)}** to **{literal(asked.to_owner)}** at {literal(price)}, "
         f"{literal(worth)} in all, at account **{literal(asked.account)}**. "
         f"{commands.MONEY[mode]}.\n\nNo order is placed and the account's money stays as it is: "
-        f"the one counts {given} at this price, the other {taken}."
+        f"{literal(asked.from_owner)} counts {given} at this price, "
+        f"{literal(asked.to_owner)} {taken}."
     )
     return commands.Confirmation(
         command=asked,

@@ -176,13 +176,13 @@ def figure(value: Decimal | None, where: str) -> str:
 
 
 def allocation(account: AccountSeen) -> str:
-    """Return the money at risk by bot and by market as bars against the account's whole."""
+    """Return the money at risk by owner and by market as bars against the account's whole."""
     name, mode = account.account, account.mode
     uses = ask(money_views.limit_use, engine_id(), account=name)
     whole = next((use["used"] for use in uses if use["name"] == "exposure_account_max"), 0)
     parts = []
     for title, limit, kind in (
-        ("By bot", "exposure_bot_max", "bot"),
+        ("By owner", "exposure_bot_max", "bot"),
         ("By market", "exposure_instrument_max", "instrument"),
     ):
         mine = [use for use in uses if use["name"] == limit and use["used"] > 0]

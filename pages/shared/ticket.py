@@ -138,10 +138,11 @@ def _warn(account: str, market: str) -> None:
         and market in [one.instrument for one in ask(watched_by, engine_id(), bot["name"])]
     ]
     if at_work:
+        goes_on = "trades here and goes on" if len(at_work) == 1 else "trade here and go on"
         panels.note(
-            f"{literal(', '.join(at_work))} trades here and goes on: a manual order stands beside "
-            "it with its own tokens and PnL. A resting one that would meet an order of our own is "
-            "refused; for a taking one the bots' orders it would meet are cancelled first."
+            f"{literal(', '.join(at_work))} {goes_on}: a manual order stands beside with its own "
+            "position and PnL. A resting one that would meet an order of our own is refused; for "
+            "a taking one the bots' orders it would meet are cancelled first."
         )
 
 
@@ -403,7 +404,7 @@ def _holders_at_rest(account: str, market: str, mode: Mode) -> list[str]:
     owners = [name for name in owners_at_rest(account) if name in holding]
     if running := sorted(holding - {*owners, UNASSIGNED}):
         panels.note(
-            f"{literal(', '.join(running))} holds a position here and trades: pause or stop it to "
+            f"Held here by what trades: {literal(', '.join(running))}. Pause or stop a bot to "
             "flatten what it holds."
         )
     return owners

@@ -147,6 +147,14 @@ def test_every_limit_that_has_a_use_is_told_with_what_it_allows(executor: Execut
     assert uses["mark_age_ms_max", ONE].used == 3
 
 
+def test_whoever_holds_uses_the_limit_of_an_owner_though_no_bot_of_that_name_runs(
+    executor: Executor,
+) -> None:
+    other = BotId("idle")
+    seen = [use for use in uses_of(executor, [other], NOW) if use.name == "exposure_bot_max"]
+    assert [(use.subject, use.used) for use in seen] == [(BOT, 48_000_000), (other, 0)]
+
+
 def test_the_total_of_all_accounts_is_unknown_where_a_rate_is(executor: Executor) -> None:
     other = ExposureBook()
     other.rates.read("EUR", {}.get)

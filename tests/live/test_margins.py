@@ -9,7 +9,10 @@ import msgspec
 import pytest
 
 from engine.caches.views import BookView
-from engine.domain.instruments import BotId, InstrumentId, Kind
+from engine.domain.assets import asset
+from engine.domain.events import InstrumentListed
+from engine.domain.fills import FillState
+from engine.domain.instruments import BotId, InstrumentId, Kind, Leg
 from engine.domain.intents import Target, Urgency
 from engine.domain.perpetual_events import MarkPriced
 from engine.domain.products.margin import MarginTier, Measure, tier_table
@@ -152,3 +155,18 @@ def test_a_holding_carries_its_margin_and_one_of_another_kind_none(desk: Margine
     assert seen.margin is not None
     assert json.loads(msgspec.json.encode(seen))["margin"]["size"] == -1_000
     assert holdings_of(desk.rig.executor)[0].margin is None
+
+
+def test_a_position_against_margin_is_no_asset_that_the_account_has() -> None:
+    pair = Build().spot("venue:BTC/USD", base=asset("BTC"))
+    terms = msgspec.structs.replace(ETH, id=InstrumentId("venue:BTC/USD:USD"), base=pair.base)
+    desk = Margined(terms)
+    desk.trade(-2_000, 200_000, of=terms)
+    assert capital_of(desk.rig.executor, desk.rig.now).assets == ()
+    desk.rig.feed(InstrumentListed(instrument=pair))
+    build = Build()
+    order = build.order(90, instrument=pair.id, leg=Leg.BASE, price=200_000, size=1_000)
+    bought = build.filled(90, "f90", price=200_000, size=1_000, state=FillState.CONFIRMED)
+    desk.rig.executor.ledger.book(order, bought)
+    (btc,) = capital_of(desk.rig.executor, desk.rig.now).assets
+    assert btc.held == pair.size_text(1_000)

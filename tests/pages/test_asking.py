@@ -202,9 +202,14 @@ def test_live_asks_for_a_typed_phrase_and_names_the_fee() -> None:
 
 
 def put_bot(
-    config: Config, state: str, *, twin: bool = True, watching: tuple[WatchedMarket, ...] = ()
-) -> None:
-    """Write a bot at account demo, and a paper account at the same venue."""
+    config: Config,
+    state: str,
+    *,
+    twin: bool = True,
+    watching: tuple[WatchedMarket, ...] = (),
+    others: tuple[BotStatus, ...] = (),
+) -> BotStatus:
+    """Write a bot at account demo, and others; and a paper account at the same venue."""
     seen = BotStatus(
         name=BotId("maker"),
         mode=Mode.DEMO,
@@ -218,7 +223,7 @@ def put_bot(
     )
     paper = {"paper-1": {"name": "paper-1", "venue": "demo", "mode": "paper"}}
     with writing(config.state_path) as connection:
-        put_bots(connection, "pitboss", (seen,), time.time_ns())
+        put_bots(connection, "pitboss", (seen, *others), time.time_ns())
         if twin:
             save(
                 connection,
@@ -228,6 +233,7 @@ def put_bot(
                 base_version=latest(connection, "pitboss").version,
                 now_ns=6,
             )
+    return seen
 
 
 def button(page: AppTest, label: str) -> Any:
@@ -282,6 +288,15 @@ def test_the_form_names_a_bot_that_trades_the_market(
     put_bot(desk, state, watching=(WatchedMarket(instrument=M1.id),))
     said = texts(opened("orders"))
     assert ("maker trades here and goes on" in said) is warned
+
+
+def test_several_bots_that_trade_the_market_are_named_together(
+    opened: Opened, desk: Config
+) -> None:
+    here = (WatchedMarket(instrument=M1.id),)
+    grid = msgspec.structs.replace(put_bot(desk, "running", watching=here), name=BotId("grid"))
+    put_bot(desk, "running", twin=False, watching=here, others=(grid,))
+    assert "grid, maker trade here and go on" in texts(opened("orders"))
 
 
 # -- the KILL of a part on Risk --------------------------------------------------------------------

@@ -223,6 +223,7 @@ def test_overview_has_pnl_by_period_and_bot_and_the_money_at_risk(
     assert "Money at risk, worst case" in shown
     assert links(page)["6.00 pUSD"] == "/positions"
     assert "100 %" in shown
+    assert "By owner" in shown
 
 
 def test_an_alert_is_marked_as_seen_by_a_command(desk: Config, opened: Opened) -> None:

@@ -319,7 +319,7 @@ def test_a_short_is_free_to_be_transferred_but_what_an_order_closes(
     )  # fmt: skip
     said = owners.question(asked, PERP, Mode.DEMO, short=True).words
     assert "**0.005 BTC short** of" in said
-    assert "the one counts a purchase at this price, the other a sale" in said
+    assert "manual counts a purchase at this price, maker a sale" in said
 
 
 def test_capital_has_margin_apart_with_the_nearest_liquidation(
