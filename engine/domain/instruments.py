@@ -99,7 +99,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     size_min: int = 0
     """Smallest order size in size increments."""
     notional_min_micro: int = 0
-    """Smallest value of a marketable order in micro-units of the currency."""
+    """Smallest value of an order in micro-units of the currency. Of a binary's it holds for those
+    that take (Polymarket); of a linear thing's for every one (Binance `NOTIONAL`, OKX 51020)."""
     fees: FeeSchedule = FeeSchedule()
     market: str = ""
     """What exposure is counted over: the event or condition; the id itself where empty.
@@ -179,6 +180,16 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def smallest(self) -> int:
         return max(self.lot, self.size_min)
+
+    @cached_property
+    def resting_min_micro(self) -> int:
+        """Smallest value of an order that rests, in micro-units; 0 = the venue has none."""
+        return self.notional_min_micro if self.product.minimum_rests else 0
+
+    def worth_too_little(self, price: int, size: int, *, rests: bool) -> bool:
+        """Say whether an order at its own price is below the venue's smallest value."""
+        least = self.resting_min_micro if rests else self.notional_min_micro
+        return self.proceeds_micro(price, size) < least
 
     @property
     def exposure_key(self) -> str:

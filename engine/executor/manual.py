@@ -260,9 +260,10 @@ def _too_dear(cost: int, free: int, instrument: Instrument) -> str:
 
 
 def _worthless(instrument: Instrument, asked: PlaceManual) -> str:
-    """Say that a taking order is worth less than the venue takes; empty = enough, or it rests."""
-    least = instrument.notional_min_micro
+    """Say that an order is worth less than the venue takes; empty = it is worth enough."""
     rests = asked.urgency is Urgency.REST
-    if rests or instrument.proceeds_micro(asked.price, asked.size) >= least:
+    if not instrument.worth_too_little(asked.price, asked.size, rests=rests):
         return ""
-    return f"a taking order must be worth at least {money_text(least)} {instrument.currency}"
+    what = "an order" if instrument.resting_min_micro else "a taking order"
+    least = f"{money_text(instrument.notional_min_micro)} {instrument.currency}"
+    return f"{what} must be worth at least {least}"

@@ -529,13 +529,13 @@ class Attempt(msgspec.Struct, gc=False):
     def _draft(
         self, side_plan: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
     ) -> bool:
-        """Add a draft; False where a marketable order would be below the venue's value."""
-        target = self.target
-        if not target.post_only:
-            value = price * size // self.instrument.value_divisor
-            if value < self.instrument.notional_min_micro:
-                self._leave(_BELOW_MIN, side_plan, level, size)
-                return False
+        """Add a draft; False where it would be below the venue's smallest value."""
+        target, instrument = self.target, self.instrument
+        if (instrument.resting_min_micro or not target.post_only) and instrument.worth_too_little(
+            price, size, rests=target.post_only
+        ):
+            self._leave(_BELOW_MIN, side_plan, level, size)
+            return False
         self.places.append(
             Draft(leg, side, price, size, target.type, target.post_only, self.expires_ns)
         )

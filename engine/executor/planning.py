@@ -308,8 +308,7 @@ class Planning:
         size = answer.size
         if size != order.size:
             left.append(left_of(entry, order, _RISK, order.size - size))
-            value = entry.instrument.proceeds_micro(order.price, size)
-            if not order.post_only and value < entry.instrument.notional_min_micro:
+            if entry.instrument.worth_too_little(order.price, size, rests=order.post_only):
                 left.append(left_of(entry, order, _BELOW_MIN, size))
                 return None
             order = msgspec.structs.replace(order, size=size)

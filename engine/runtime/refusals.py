@@ -1,6 +1,7 @@
 """What a venue of our own says when it refuses: Polymarket's exact texts (polymarket.md §3.3).
 
-The demo exchange and the paper venue judge by themselves; the sentences are the same.
+The demo exchange and the paper venue judge by themselves; the sentences are the same. `below_value`
+alone is of a rule that Polymarket does not have.
 """
 
 from __future__ import annotations
@@ -62,6 +63,12 @@ def too_small(amount_micro: int, least_micro: int) -> Refusal:
     amount, least = money_text(amount_micro), money_text(least_micro)
     text = f"invalid amount for a marketable BUY order (${amount}), min size: ${least}"
     return RejectReason.BELOW_MIN, text
+
+
+def below_value(amount_micro: int, least_micro: int) -> Refusal:
+    """Say that an order of a linear thing is worth too little, taking or resting."""
+    amount, least = money_text(amount_micro), money_text(least_micro)
+    return RejectReason.BELOW_MIN, f"order value ({amount}) lower than the minimum: {least}"
 
 
 def no_funds(balance: int, reserved: int, wanted: int) -> Refusal:

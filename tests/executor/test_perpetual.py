@@ -273,6 +273,21 @@ def test_a_short_sold_at_any_price_counts_at_the_bid_it_meets(desk: Rig) -> None
     assert refused.why.startswith("it may cost 70.69899 USD")
 
 
+def test_an_order_by_hand_that_rests_is_held_to_the_venues_smallest_value() -> None:
+    listed = msgspec.structs.replace(FULL, notional_min_micro=50_000_000)
+    desk = Rig(instruments=(listed,), cash=1_000)
+    desk.feed(mark(desk, 6_999_900, 7_000_100))
+    small = PlaceManual(
+        account=ACCOUNT, instrument=listed.id, leg=Leg.BASE, side=Side.BUY, price=5_000_000,
+        size=990, urgency=Urgency.REST,
+    )  # fmt: skip
+    _, made = desk.executor.place(small, desk.now)
+    assert isinstance(made, ManualRefused)
+    assert made.why == "an order must be worth at least 50 USD"
+    _, made = desk.executor.place(msgspec.structs.replace(small, size=1_000), desk.now)
+    assert not isinstance(made, ManualRefused)
+
+
 @pytest.mark.parametrize(
     ("side", "size", "urgency", "why"),
     [

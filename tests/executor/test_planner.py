@@ -3,12 +3,13 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.domain.events import BookMarked
-from engine.domain.instruments import Instrument, Leg, Side
+from engine.domain.instruments import Instrument, Kind, Leg, Side
 from engine.domain.intents import Quotes, ResidualReason, Target, Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.executor.fills import Holding
@@ -420,6 +421,23 @@ def test_spot_never_sells_what_is_not_there(build: Any) -> None:
     made = scene.quotes(asks=[(5_000_100, 1_000)], unit=1)
     assert [r.reason for r in made.residuals] == [R.BELOW_MIN]
     assert not made.places
+
+
+@pytest.mark.parametrize("kind", ["spot", "perpetual"])
+def test_every_order_of_a_linear_thing_is_worth_what_the_venue_takes(build: Any, kind: str) -> None:
+    pair = msgspec.structs.replace(build.spot(), kind=Kind(kind), notional_min_micro=50 * USD)
+    scene = Scene(build, pair)
+    scene.holding.yes.settled = 1_000
+    price = 5_000_000
+    least = 50 * USD * pair.value_divisor // price
+    made = scene.quotes(bids=[(price, least - 10)], asks=[(price + 100, least - 10)], unit=1)
+    assert not made.places
+    assert [(r.reason, r.side, r.price, r.size) for r in made.residuals] == [
+        (R.BELOW_MIN, BUY, price, least - 10),
+        (R.BELOW_MIN, SELL, price + 100, least - 10),
+    ]
+    made = scene.quotes(bids=[(price, least)], asks=[(price + 100, least)], unit=1)
+    assert [draft.size for draft in made.places] == [least, least]
 
 
 # -- a naive planner and the laws ------------------------------------------------------------------

@@ -46,6 +46,7 @@ class Binary(msgspec.Struct, frozen=True, gc=False):
     bid_sells = _NO
     ask_sells = _YES
     opens_asks = True
+    minimum_rests = False
     in_cents = True
     price_unit = "¢ of this leg"
     range_text = "between 0¢ and 100¢"

@@ -32,6 +32,7 @@ class Linear(msgspec.Struct, frozen=True, gc=False):
     one = 0
     end = UNBOUNDED
     top = UNBOUNDED
+    minimum_rests = True
     in_cents = False
     range_text = "above 0"
 

@@ -73,6 +73,10 @@ class Product(Protocol):
         """The highest legal price; beyond every real one where there is no bound."""
 
     @property
+    def minimum_rests(self) -> bool:
+        """True where the venue's smallest value holds for orders that rest, too."""
+
+    @property
     def in_cents(self) -> bool:
         """True where people and venues quote a price in hundredths of the currency."""
 

@@ -67,7 +67,7 @@ class MarginDesk:
 
     # -- orders ------------------------------------------------------------------------------------
 
-    def refuse(self, market: ExchangeMarket, order: RestingOrder, crossing: bool) -> Refusal | None:
+    def refuse(self, market: ExchangeMarket, order: RestingOrder) -> Refusal | None:
         """Say why margin, band or position forbid an order; nothing is reserved yet."""
         key, customer, ledger = order.instrument, order.customer, self.ledger
         wallet = self._clearing.ledger.wallets[customer]
@@ -77,8 +77,8 @@ class MarginDesk:
         if order.reduce_only:
             return self._refuse_reducing(market, order)
         amount = order.price * order.size // market.divisor
-        if crossing and amount < market.instrument.notional_min_micro:
-            return refusals.too_small(amount, market.instrument.notional_min_micro)
+        if amount < market.instrument.resting_min_micro:
+            return refusals.below_value(amount, market.instrument.resting_min_micro)
         account = ledger.accounts[customer]
         before, size = account.worst(key), order.signed_remaining
         if why := ledger.reserve(customer, key, size):

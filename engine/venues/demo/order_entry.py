@@ -97,14 +97,16 @@ class OrderEntry:
         self, market: ExchangeMarket, order: RestingOrder, crossing: bool
     ) -> Refusal | None:
         if market.margined:
-            return self.margins.refuse(market, order, crossing)
+            return self.margins.refuse(market, order)
+        amount = order.price * order.size // market.divisor
+        if amount < market.instrument.resting_min_micro:
+            return refusals.below_value(amount, market.instrument.resting_min_micro)
         wallet = self.ledger.wallets[order.customer]
         if order.side is Side.SELL:
             if wallet.free_tokens(order.instrument, order.leg) >= order.size:
                 return None
             tokens = wallet.tokens(order.instrument, order.leg)
             return refusals.no_funds(tokens.settled, tokens.reserved, order.size)
-        amount = order.price * order.size // market.divisor
         needed = market.hold_micro(order.price, order.size)
         free = self.clearing.free_micro(order.customer)
         short = free < needed

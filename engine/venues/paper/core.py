@@ -69,7 +69,7 @@ from engine.venues.paper.market import (
     PaperMarket,
     in_words,
     refuse,
-    refuse_small_taker,
+    refuse_small,
     restored_market,
 )
 from engine.venues.paper.matching import Matching, PaperAgenda, PaperDue
@@ -167,12 +167,11 @@ class PaperOrderEntry:
     def _refuse_now(
         self, market: PaperMarket, resting: QueuedOrder, now_ns: int, *, takes: bool
     ) -> Refusal | None:
-        """Return why the moment forbids it: marketable minimum, expiry, twin, funds, crossing."""
+        """Return why the moment forbids it: smallest value, expiry, twin, funds, crossing."""
         order = resting.order
-        if takes and not order.post_only:
-            refusal = refuse_small_taker(order, market.instrument)
-            if refusal is not None:
-                return refusal
+        small = refuse_small(order, market.instrument, takes=takes and not order.post_only)
+        if small is not None:
+            return small
         if order.type is _GTD:
             if order.expires_ns is None:
                 return RejectReason.EXPIRY, refusals.BAD_EXPIRY

@@ -280,10 +280,13 @@ def in_words(
     return RejectReason.OTHER, refusals.BAD_DECIMALS if odd else refusals.BAD_PAYLOAD
 
 
-def refuse_small_taker(order: Order, instrument: Instrument) -> Refusal | None:
-    """Return why a marketable BUY is too small, or None."""
+def refuse_small(order: Order, instrument: Instrument, *, takes: bool) -> Refusal | None:
+    """Return why a marketable BUY, or any order of a linear thing, is worth too little, or None."""
     least = instrument.notional_min_micro
-    if not least or order.side is Side.SELL:
+    if instrument.resting_min_micro:
+        value = instrument.proceeds_micro(order.price, order.size)
+        return refusals.below_value(value, least) if value < least else None
+    if not least or not takes or order.side is Side.SELL:
         return None
     value = instrument.cost_micro(order.price, order.size)
     return refusals.too_small(value, least) if value < least else None

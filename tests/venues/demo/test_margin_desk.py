@@ -80,11 +80,12 @@ PERPETUAL = Instrument(
 )
 
 
-def exchange(cash: int = 10_000) -> DemoExchange:
+def exchange(cash: int = 10_000, least: int = USD) -> DemoExchange:
     """An exchange with the perpetual and the spot pair, and three customers."""
     made = DemoExchange(rng=Random(7), now_ns=START)
-    made.order_entry.margins.add(PERPETUAL, MARK * E8)
-    made.listing.add(PERPETUAL)
+    listed = msgspec.structs.replace(PERPETUAL, notional_min_micro=least)
+    made.order_entry.margins.add(listed, MARK * E8)
+    made.listing.add(listed)
     made.listing.add(spot_instrument(SPOT))
     for customer in (ANN, BOB, CAT):
         made.open_account(customer, (1_000_000 if customer == CAT else cash) * USD)
@@ -166,6 +167,21 @@ def test_what_margin_band_or_position_forbid_is_refused_with_the_numbers(
     if account is not None:
         assert all(one.worst(0) == 0 for one in account.working.values())
         assert made.clearing.margin.free_micro(ANN) == 10_000 * USD
+    sound(made)
+
+
+@pytest.mark.parametrize("post_only", [True, False])
+def test_an_order_worth_less_than_the_minimum_is_refused_unless_it_only_reduces(
+    post_only: bool,
+) -> None:
+    made = exchange(least=10 * USD)
+    small = order("x", Side.BUY, 59_000, 0.0001, post_only=post_only)
+    receipt = asked(made, ANN, small)
+    assert receipt.standing is StandingOrder.REJECTED
+    assert receipt.text == "order value (5.9) lower than the minimum: 10"
+    trade(made, ANN, BOB, 60_000, 0.5)
+    closing = order("y", Side.SELL, 59_000, 0.0001, reduce_only=True)
+    assert asked(made, ANN, closing).standing is StandingOrder.LIVE
     sound(made)
 
 

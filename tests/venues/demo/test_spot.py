@@ -97,7 +97,10 @@ def test_a_resting_purchase_reserves_its_fee_and_lets_go_of_all_of_it_after_odd_
         ({"size": 10_500}, "decimal"),
         ({"size": 2 * BTC}, "balance"),
         ({"side": Side.SELL}, "balance"),
-        ({"price": 1_000, "size": 10_000, "type": OrderType.FAK}, "no orders"),
+        ({"price": 1_000, "size": 10_000_000, "type": OrderType.FAK}, "no orders"),
+        ({"price": 990, "size": 10_000_000}, "order value (0.99"),
+        ({"price": 990, "size": 10_000_000, "post_only": True}, "order value (0.99"),
+        ({"price": 990, "size": 10_000_000, "side": Side.SELL}, "order value (0.99"),
     ],
 )
 def test_what_the_pair_does_not_trade_is_rejected(changed: dict[str, object], why: str) -> None:
