@@ -272,9 +272,12 @@ def new(args: argparse.Namespace) -> int:
     name = args.name
     if NAME.fullmatch(name) is None or name in KINDS:
         raise BadInput(f"{name!r} cannot be the name of a strategy: {NAME_RULE}")
-    folder = folders()[0] / name
-    if name in STRATEGIES or folder.exists():
-        where = folder if folder.exists() else STRATEGIES[name].__module__
+    # PITBOSS_PLUGINS says where its user keeps plug-ins: beside the program only without it.
+    beside, *given = (place / name for place in folders())
+    folder = given[0] if given else beside
+    taken = [place for place in (*given, beside) if place.exists()]
+    if name in STRATEGIES or taken:
+        where = taken[0] if taken else STRATEGIES[name].__module__
         raise BadInput(f"there is a {name!r} already, {where}: nothing was written")
     files = {
         folder / "strategies" / f"{name}.py": SKELETONS / "strategy.txt",

@@ -57,6 +57,20 @@ def test_an_unknown_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "known: " in capsys.readouterr().err
 
 
+def test_a_skeleton_is_written_to_where_plugins_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("engine.plugins.FOLDER", tmp_path / "beside")
+    monkeypatch.setenv("PITBOSS_PLUGINS", f"{tmp_path / 'kept'}:{tmp_path / 'more'}")
+    code, answer = said(capsys, "new", "above_mean")
+    assert code == 0
+    assert {Path(one).parents[2] for one in answer["written"]} == {tmp_path / "kept"}
+    (tmp_path / "more" / "other").mkdir(parents=True)
+    for bad in ("above_mean", "other"):
+        assert main(["strategies", "new", bad]) == 3
+    assert not (tmp_path / "beside").exists()
+
+
 def test_a_skeleton_keeps_the_contract_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
