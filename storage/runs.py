@@ -317,6 +317,8 @@ class RunFills(msgspec.Struct, kw_only=True):
     fees_micro: int = 0
     paid: dict[Asset, int] = {}
     """Fees in assets beside the currency, in their smallest units."""
+    margined: bool = False
+    """Some are of a position held against margin: bought and sold is not what was paid."""
     whole: bool = True
     """False = the journal holds more records than are read."""
 
@@ -358,8 +360,10 @@ def run_fills(
         order = orders.get(fill.order)
         if order is not None and instrument in ("", order.instrument):
             state = ends.get(key, fill.state)
-            row = _row(fill, order, listed.get(order.instrument), state, at_ns)
+            terms = listed.get(order.instrument)
+            row = _row(fill, order, terms, state, at_ns)
             fee = None if row["fee_paid"] is None or fill.fee is UNSET else fill.fee
+            found.margined |= terms is not None and terms.product.signed
             _add(found, row, fee, listed=found.count >= after and len(found.rows) < most)
     return found
 

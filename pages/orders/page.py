@@ -263,15 +263,16 @@ def with_earning(rows: Sequence[Row], *, alive: bool) -> list[Row]:
 
 
 def sentence(sums: FillSums) -> str:
-    flow = sums.sold - sums.bought - sums.fees
     fees = " and ".join([money(sums.fees, sums.currency), *sums.fees_in_assets])
     said = [
         count(sums.count, "fill"),
         f"bought {money(sums.bought, sums.currency)}",
         f"sold {money(sums.sold, sums.currency)}",
         f"fees {fees}",
-        f"net cash {money(flow, sums.currency, signed=True)}, resolutions not included",
     ]
+    if sums.cash is not None:
+        cash = money(sums.cash, sums.currency, signed=True)
+        said.append(f"net cash {cash}, resolutions, transfers and funding not included")
     if sums.failed:
         said.append(f"{sums.failed:,} failed and void")
     if sums.unvalued:

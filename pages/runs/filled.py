@@ -73,6 +73,7 @@ def show(run: TableRow, instrument: str) -> None:
 
 
 def sentence(found: RunFills, currency: str) -> str:
+    paid_micro = found.sold_micro - found.bought_micro - found.fees_micro
     sums = FillSums(
         currency=currency,
         count=found.count,
@@ -81,6 +82,7 @@ def sentence(found: RunFills, currency: str) -> str:
         bought=Decimal(found.bought_micro) / MICRO,
         sold=Decimal(found.sold_micro) / MICRO,
         fees=Decimal(found.fees_micro) / MICRO,
+        cash=None if found.margined else Decimal(paid_micro) / MICRO,
         fees_in_assets=found.fees_in_assets,
     )
     late = " · its journal is longer than the part read: totals and rows are incomplete"

@@ -35,7 +35,7 @@ COLUMNS = columns_of(
     Col("instrument"),
     Col("side_words", "Side"),
     Col("result", "Ended"),
-    Col("net", "Realised PnL", ColKind.GAIN),
+    Col("net", "Net", ColKind.GAIN),
     Col("entry", kind=ColKind.PRICE),
     Col("exit", kind=ColKind.PRICE),
     Col("size"),
@@ -55,7 +55,7 @@ MEANING = (
     "A round trip is one way of one bot, or of you by hand, from flat through a long or a short "
     "back to flat; a trade through flat ends one and begins the next. Less than a lot of a pair "
     "counts as flat: what is left goes into the next one at what it cost. Ended: closed by a trade "
-    "or a transfer, or liquidated by the venue. Realised PnL = exit against entry, less fees, with "
+    "or a transfer, or liquidated by the venue. Net = exit against entry, less fees, with "
     "funding. Entry and exit are averages over everything that opened and closed it."
 )
 

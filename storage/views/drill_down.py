@@ -37,6 +37,9 @@ class FillSums(msgspec.Struct, frozen=True, kw_only=True):
     bought: Decimal
     sold: Decimal
     fees: Decimal
+    cash: Decimal | None
+    """What they moved of the currency, less fees: of what is held against margin, where nothing is
+    paid for a position, what it realised. None = that is not known."""
     fees_in_assets: tuple[str, ...] = ()
     """Fees in assets beside the currency, exact and in no sum of the currency: `0.1 BNB`."""
 
@@ -110,22 +113,26 @@ def fill_sums(
     """Return what all fills that fit sum to, by the currency of their account."""
     where, values = _where(only, "at_ns", mode, since_ns, until_ns)
     value = "coalesce(sum(iif(t.side = '{}' AND t.state != 'failed', t.value_micro, 0)), 0)"
+    paid = "iif(t.side = 'sell', 1, -1) * coalesce(t.value_micro, 0)"
+    moved = f"iif(coalesce(l.signed, 0), coalesce(t.realised_micro, 0), {paid}) - t.fee_micro"
     behind = (
         "FROM fills t LEFT JOIN accounts a ON a.engine_id = t.engine_id "
-        f"AND a.account = t.account WHERE t.engine_id = ?{where} "
+        "AND a.account = t.account LEFT JOIN listings l ON l.engine_id = t.engine_id "
+        f"AND l.instrument = t.instrument WHERE t.engine_id = ?{where} "
     )
     found = query(
         connection,
         "SELECT coalesce(a.currency, '') AS currency, count(*) AS count, "
         "sum(t.state = 'failed') AS failed, sum(t.value_micro IS NULL) AS unvalued, "
         f"{value.format('buy')} AS bought_micro, {value.format('sell')} AS sold_micro, "
-        f"sum(iif(t.state != 'failed', t.fee_micro, 0)) AS fees_micro {behind}"
+        f"sum(iif(t.state != 'failed', t.fee_micro, 0)) AS fees_micro, "
+        f"sum(iif(t.state != 'failed', {moved}, 0)) AS cash_micro {behind}"
         "GROUP BY 1 ORDER BY 1",
         (engine_id, *values),
     )
     sums = msgspec.convert(found, list[FillSums])
-    paid = _fees_in_assets(connection, behind, (engine_id, *values))
-    return [replace(one, fees_in_assets=tuple(paid.get(one.currency, ()))) for one in sums]
+    in_assets = _fees_in_assets(connection, behind, (engine_id, *values))
+    return [replace(one, fees_in_assets=tuple(in_assets.get(one.currency, ()))) for one in sums]
 
 
 def _fees_in_assets(

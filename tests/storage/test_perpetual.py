@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import partial
 from random import Random
 from sqlite3 import Connection
@@ -33,6 +34,7 @@ from engine.executor.fills import mid_value_micro
 from engine.executor.ledger import Ledger
 from storage.equity_identity import EquityCheck, LedgerSide, judge
 from storage.live import HoldingSeen, add_pnl, put_holdings, put_instrument
+from storage.views.drill_down import fill_sums
 from storage.views.money import held, pnl_by_bot
 from tests.storage.books import DEMO, M1, Books
 
@@ -383,3 +385,15 @@ def test_what_the_ledger_does_not_book_is_in_no_position(connection: Connection)
     assert both.rows() == {"trend": (-100, -65_000_000)}
     assert connection.execute("SELECT count(*) FROM funding_shares").fetchone() == (0,)
     assert both.check().text == ""
+
+
+def test_fills_of_a_perpetual_move_no_cash_but_what_they_realise_and_their_fees(
+    connection: Connection,
+) -> None:
+    both = Both(connection)
+    both.fill(1, OWNERS[0], -100, 650_000, FillState.CONFIRMED)
+    both.fill(2, OWNERS[0], 60, 640_000, FillState.CONFIRMED)
+    (sums,) = fill_sums(connection, "e1", mode=Mode.DEMO)
+    cash = both.ledger.state.cash_settled_micro - CASH
+    assert (sums.cash, sums.sold) == (Decimal(cash) / MICRO, 65)
+    assert cash == 600_000 - 3

@@ -58,6 +58,7 @@ def test_sums_leave_out_what_is_void_and_say_how_much(books: Books) -> None:
         bought=Decimal(4),
         sold=Decimal(3),
         fees=Decimal("0.000007"),
+        cash=Decimal("-1.000007"),
     )
     (late,) = fill_sums(books.connection, "e1", mode=Mode.DEMO, since_ns=2_000, bot="maker")
     assert (late.count, late.bought, late.sold) == (2, 0, 3)
