@@ -262,7 +262,10 @@ def question(
     if instrument.product.signed:
         value = instrument.opening_micro(asked.price, asked.size, post_only=not takes)
         amount = "Nothing is paid for it or brought by it: what it closes realises its gain, and "
-        amount += f"what it opens takes margin, up to {micro(value, instrument.currency)}"
+        higher = takes and asked.side is Side.SELL  # what is taken is at this price or above
+        amount += "what it opens takes margin, "
+        amount += "more above this price, at this price " if higher else "up to "
+        amount += micro(value, instrument.currency)
     elif asked.side is Side.BUY:
         value = instrument.cost_micro(asked.price, asked.size) + fee
         amount = f"It may cost up to {micro(value, instrument.currency)}"

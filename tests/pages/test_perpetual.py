@@ -24,6 +24,7 @@ from engine.domain.instruments import (
     Mode,
     Side,
 )
+from engine.domain.intents import Urgency
 from engine.domain.orders import OrderState, OrderType
 from engine.domain.products.funding import RateType
 from engine.domain.telemetry import BookTop, Capital, LockedMoney, MarginSeen
@@ -267,6 +268,21 @@ def test_a_sale_of_a_perpetual_is_asked_with_what_a_short_can_lose(
     assert "what it opens takes margin, up to 65.00 pUSD" in asked
     assert "worst-case loss here 1,452.10 pUSD at most, now 802.10, limit 2,000.00." in asked
     assert [word for word in BINARY if word in asked] == []
+
+
+@pytest.mark.parametrize(
+    ("side", "urgency", "said"),
+    [
+        (Side.SELL, Urgency.CROSS, "more above this price, at this price 65.32 pUSD, taker fee"),
+        (Side.SELL, Urgency.REST, "up to 65.00 pUSD. Risk"),
+        (Side.BUY, Urgency.CROSS, "up to 65.32 pUSD, taker fee"),
+    ],
+)
+def test_only_an_order_that_fills_no_higher_takes_margin_up_to_its_price(
+    side: Side, urgency: Urgency, said: str
+) -> None:
+    asked = replace(by_hand(side, 1_000_000), urgency=urgency)
+    assert f"takes margin, {said}" in ticket.question(asked, PERP, Mode.DEMO).words
 
 
 def test_a_receipt_says_what_remains_in_each_products_words(short: Config, opened: Opened) -> None:
