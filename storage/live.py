@@ -122,6 +122,19 @@ def watched_by(connection: Connection, engine_id: str, bot: str) -> tuple[Watche
     return () if row is None else _read(row[0], tuple[WatchedMarket, ...], f"what {bot} watches")
 
 
+def unlisted_by(connection: Connection, engine_id: str, bot: str = "") -> dict[str, str]:
+    """Return bot → which markets it names that its venue has not listed, of those where some are.
+
+    `bot` empty = of all bots.
+    """
+    rows = connection.execute(
+        "SELECT name, unlisted FROM bots WHERE engine_id = ? AND unlisted != '' "
+        "AND ? IN ('', name) ORDER BY name",
+        (engine_id, bot),
+    )
+    return dict(rows.fetchall())
+
+
 def put_books(
     connection: Connection, engine_id: str, books: Sequence[BookTop], now_ns: int
 ) -> None:

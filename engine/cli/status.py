@@ -21,6 +21,7 @@ from engine.domain.orders import ORDER_ENDS, OrderState
 from engine.domain.telemetry import EngineStatus
 from engine.log import iso
 from storage.database import dicts, filled, reading
+from storage.live import unlisted_by
 from storage.live_accounts import GhostFills, ghost_fills
 from storage.schema import check_schema
 from storage.views.frame import HEARTBEAT_AGE_NS_MAX, SECOND_NS
@@ -85,6 +86,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     last_run: RunSeen | None = None
     orders: tuple[OrdersReport, ...] = ()
     ghosts: tuple[GhostFills, ...] = ()
+    unlisted: dict[str, str] = {}
+    """Bot → which markets it names that its venue has not listed."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,6 +120,7 @@ def read(config: Config, now_ns: int) -> Status:
             last_run=_last_run(connection),
             orders=_orders(connection),
             ghosts=_ghosts(connection),
+            unlisted=_unlisted(connection),
         )
 
 
@@ -183,6 +187,14 @@ def _orders(connection: sqlite3.Connection) -> tuple[OrdersReport, ...]:
     return tuple(msgspec.convert(row, OrdersReport) for row in found)
 
 
+def _unlisted(connection: sqlite3.Connection) -> dict[str, str]:
+    engines = connection.execute("SELECT engine_id FROM engine_state ORDER BY engine_id").fetchall()
+    found: dict[str, str] = {}
+    for (engine,) in engines:
+        found |= unlisted_by(connection, engine)
+    return found
+
+
 def _ghosts(connection: sqlite3.Connection) -> tuple[GhostFills, ...]:
     """Return them for the accounts that beat at their venue: those that trade there for real."""
     beating = "SELECT engine_id, account FROM venue_heartbeats ORDER BY engine_id, account"
@@ -212,6 +224,7 @@ def describe(status: Status) -> list[str]:
             f"ghosts     {seen.account}: {seen.voided:,} of {seen.matched:,} fills{share} failed "
             "to settle and were reversed"
         )
+    lines += [f"bot        {name}: {why}" for name, why in status.unlisted.items()]
     last = status.last_run
     if last is None:
         lines.append("runs       none yet")

@@ -138,6 +138,8 @@ class BotStatus(msgspec.Struct, frozen=True, kw_only=True):
     capital_micro: int
     evaluations: int
     watching: tuple[WatchedMarket, ...] = ()
+    unlisted: str = ""
+    """Which markets it names and its venue has not listed since the start, in words."""
 
 
 class BookTop(msgspec.Struct, frozen=True, kw_only=True):

@@ -71,6 +71,9 @@ ROWS_EVERY = 2
 BOTS_AT_ONCE = 10
 """Bots reported in one slice, some 50 µs each with their markets."""
 
+UNLISTED_MAX = 3
+"""So many markets that are not listed are named; the rest is counted."""
+
 LEVELS = 8
 """Levels reported of each side of a book."""
 
@@ -386,7 +389,26 @@ def _bot(bot_runner: BotRunner) -> BotStatus:
             *(_watched(executor, bot.cells[key]) for key in sorted(bot.cells)),
             *(WatchedMarket(instrument=key, reduce_only=True) for key in bot_runner.leaving()),
         ),
+        unlisted=_unlisted(bot_runner),
     )
+
+
+def _unlisted(bot_runner: BotRunner) -> str:
+    """Return which named markets no feed has listed since the start; empty = none, or it rests.
+
+    A bot that rests is not asked: its account may not be connected yet.
+    """
+    bot, core = bot_runner.bot, bot_runner.runner.core
+    if bot.state is not BotState.RUNNING:
+        return ""
+    known = (core.cache.views, core.executor.ledger.state.instruments)
+    names = sorted(key for key in bot.instruments if not any(key in one for one in known))
+    if not names:
+        return ""
+    more = len(names) - UNLISTED_MAX
+    shown = ", ".join(names[:UNLISTED_MAX]) + (f" and {more} more" if more > 0 else "")
+    venues = " or ".join(dict.fromkeys(name.partition(":")[0] for name in names))
+    return f"no such market listed by {venues} so far: {shown}"
 
 
 def _watched(executor: Executor, cell: Cell) -> WatchedMarket:

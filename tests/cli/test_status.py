@@ -132,6 +132,16 @@ def replay(started_ns: int, recording: str) -> Run:
     )
 
 
+def test_a_bot_that_names_no_market_of_its_venue_is_shown(config: Config) -> None:
+    engine(config, age_s=1, pid=os.getpid())
+    why = "no such market listed by demo so far: demo:typo"
+    insert(config, "bots", engine_id="e1", name="maker", unlisted=why)
+    insert(config, "bots", engine_id="e1", name="other", unlisted="")
+    seen = read(config, NOW_NS)
+    assert seen.unlisted == {"maker": why}
+    assert f"bot        maker: {why}" in describe(seen)
+
+
 def test_last_run_is_the_one_started_last(config: Config) -> None:
     with closing(connect_writer(config.state_path)) as connection:
         save_run(connection, replay(NOW_NS, "/data/later"))

@@ -97,6 +97,25 @@ async def test_an_engine_whose_clock_was_set_back_is_seen_alive(tmp_path: Path) 
         assert heartbeat.heartbeat_ns == said_ns
 
 
+async def test_a_bot_whose_market_its_venue_never_listed_says_so(tmp_path: Path) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        maker = desk.engine.bot_runners["maker"].bot
+        maker.instruments = frozenset({InstrumentId("demo:typo")})
+
+        async def unlisted() -> str:
+            Telemetry(desk.engine).second(1)
+            await desk.written()
+            return str(desk.connection.execute("SELECT unlisted FROM bots").fetchone()[0])
+
+        maker.state = BotState.IDLE
+        assert await unlisted() == ""
+        maker.state = BotState.RUNNING
+        assert await unlisted() == "no such market listed by demo so far: demo:typo"
+        core = desk.engine.bot_runners["maker"].runner.core
+        core.cache.views[InstrumentId("demo:typo")] = view_of("demo:typo")
+        assert await unlisted() == ""
+
+
 async def test_a_bot_that_pauses_is_told_at_once_and_once(tmp_path: Path) -> None:
     async with TradingDesk(tmp_path, Exchange()) as desk:
         telemetry, maker = Telemetry(desk.engine), desk.engine.bot_runners["maker"]

@@ -202,6 +202,15 @@ def test_a_bot_without_an_order_for_half_an_hour_is_told_with_its_reasons(stated
     assert "daily loss (1), below min (1)" in text
 
 
+def test_a_bot_that_names_no_market_of_its_venue_is_told_with_that(stated: Stated) -> None:
+    idle_bot(stated)
+    why = "no such market listed by demo so far: demo:typo"
+    stated.run(f"UPDATE bots SET watching = '[]', unlisted = '{why}' WHERE name = 'b1'")
+    stated.turn(33 * MINUTE, every=120)
+    ((_, text),) = stated.told()
+    assert text.endswith(why)
+
+
 def test_a_bot_whose_orders_live_shorter_than_a_look_is_not_idle(stated: Stated) -> None:
     idle_bot(stated)
     for number in range(3):

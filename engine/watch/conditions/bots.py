@@ -29,7 +29,7 @@ class Bots:
     def find(self, seen: StateSeen) -> Iterator[Trouble]:
         """Give bots that have had no order for too long."""
         rows = seen.rows(
-            "SELECT name, mode, account, state, watching FROM bots WHERE engine_id = ?"
+            "SELECT name, mode, account, state, watching, unlisted FROM bots WHERE engine_id = ?"
         )
         working = {
             row["bot"]
@@ -76,7 +76,7 @@ def _why(row: PlainDict) -> str:
     """Return the reasons the bot itself gives, the most frequent first."""
     watching = json.loads(row["watching"])
     if not watching:
-        return "it watches no market"
+        return row["unlisted"] or "it watches no market"
     reasons: Counter[str] = Counter()
     for market in watching:
         reasons.update(filter(None, (market.get("denied"), *market.get("left", ()))))

@@ -58,7 +58,9 @@ def newest(config: Config) -> SettingsVersion:
         return latest(connection, "pitboss")
 
 
-def put_bot(config: Config, state: str, *watching: InstrumentId | WatchedMarket) -> None:
+def put_bot(
+    config: Config, state: str, *watching: InstrumentId | WatchedMarket, unlisted: str = ""
+) -> None:
     seen = BotStatus(
         name=BotId("maker"),
         mode=Mode.DEMO,
@@ -72,6 +74,7 @@ def put_bot(config: Config, state: str, *watching: InstrumentId | WatchedMarket)
             one if isinstance(one, WatchedMarket) else WatchedMarket(instrument=one)
             for one in watching
         ),
+        unlisted=unlisted,
     )
     with writing(config.state_path) as connection:
         put_bots(connection, "pitboss", (seen,), time.time_ns())
@@ -337,6 +340,13 @@ def test_a_bot_that_does_not_run_keeps_no_quotes(
 
 HOUR_NS = 3_600 * 10**9
 COMET, OTHER = InstrumentId("demo:comet-1"), InstrumentId("demo:comet-2")
+
+
+def test_a_bot_whose_market_does_not_exist_says_so(opened: Opened, desk: Config) -> None:
+    put_bot(desk, "running", unlisted="no such market listed by demo so far: demo:typo")
+    page = opened("bots", bot="maker")
+    assert page.dataframe[0].value.iloc[0]["state"] == "RUNNING, MARKET NOT LISTED"
+    assert "No such market listed by demo so far: demo:typo" in texts(page)
 
 
 def resting(market: InstrumentId, hours: int) -> WatchedMarket:
