@@ -10,7 +10,7 @@ import pytest
 from engine.domain.assets import Asset, Money, asset
 from engine.domain.events import FillSettled, FillVoided, InstrumentListed
 from engine.domain.fills import FillId
-from engine.domain.instruments import Leg, Mode, Side
+from engine.domain.instruments import Kind, Leg, Mode, Side
 from pages.runs.filled import sentence
 from storage import runs
 from storage.journal_writer import names_sum, open_journal, record_sum, write_batch
@@ -149,6 +149,14 @@ def test_a_runs_sum_names_fees_of_every_asset_and_adds_those_in_its_currency(
     assert found.fees_micro == 4 * 2 + 1, "9 hundredths of a micro-unit round up to one"
     fees = " pUSD and 0.00000012 BTC and 18.000000000000000014 ETH · net cash"
     assert fees in sentence(found, "pUSD")
+
+
+def test_a_runs_sum_says_no_net_cash_of_what_was_held_against_margin(tmp_path: Path) -> None:
+    terms = msgspec.structs.replace(TERMS, kind=Kind.PERPETUAL)
+    order, fill = bought(1, 4_000, SHARE)
+    order = msgspec.structs.replace(order, order=msgspec.structs.replace(order.order, leg=Leg.BASE))
+    path = kept(tmp_path / "journal.db", InstrumentListed(instrument=terms), order, fill)
+    assert "net cash" not in sentence(runs.run_fills(path), "pUSD")
 
 
 def test_a_run_of_more_records_than_are_read_says_so(
