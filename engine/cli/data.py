@@ -14,7 +14,7 @@ import msgspec
 from engine.cli.arguments import say, whole
 from engine.clock import WallClock
 from engine.config import Config
-from engine.errors import BadInput
+from engine.errors import BadInput, StorageError, os_sentence
 from engine.lab.formats.importing import (
     ImportRequest,
     Preview,
@@ -31,7 +31,7 @@ from engine.lab.recordings.funding import lacks_funding
 from engine.log import iso
 from storage import datasets
 from storage.datasets import DataKind, Dataset
-from storage.files import said_bytes
+from storage.files import said_bytes, write_whole
 
 HELP = "list, import, preview, verify, trim, export or delete imported market data"
 ROWS_SHOWN = 10
@@ -52,23 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     look.add_argument("path", type=Path, metavar="FILE")
     look.add_argument("--rows", type=whole(1, 1_000), default=ROWS_SHOWN, help="rows to print")
     for one in (bring, look):
-        one.add_argument("--format", default="", help="a name of `data formats` (default: found)")
-        one.add_argument("--kind", choices=[str(kind) for kind in DataKind], help="of the rows")
-        one.add_argument(
-            "--columns",
-            default="",
-            metavar="ROLE=COLUMN,…",
-            help="which column holds what, by name or number: time=date,price=px,size=4",
-        )
-        one.add_argument(
-            "--sort", action="store_true", help="sort each file's rows by time (in memory)"
-        )
-        one.add_argument(
-            "--only",
-            default="",
-            metavar="COLUMN=VALUE,…",
-            help="the rows that are meant, of a file that holds several markets: symbol=BTCUSDT",
-        )
+        _reading_arguments(one)
     for name, said in (
         ("show", "everything known of a data set"),
         ("verify", "prove that its bytes are those of the import"),
@@ -84,9 +68,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--until", "until", "2200-01-01"),
     ):
         cut.add_argument(flag, dest=name, default=default, metavar="TIME", help="UTC, ISO 8601")
+    demo = actions.add_parser("demo", help="write bars of the demo exchange, played in moments")
+    _demo_arguments(demo)
     give = actions.add_parser("export", help="write the rows of a data set as CSV")
     give.add_argument("name")
     give.add_argument("file", type=Path, metavar="FILE.csv")
+
+
+def _reading_arguments(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--format", default="", help="a name of `data formats` (default: found)")
+    one.add_argument("--kind", choices=[str(kind) for kind in DataKind], help="of the rows")
+    one.add_argument(
+        "--columns",
+        default="",
+        metavar="ROLE=COLUMN,…",
+        help="which column holds what, by name or number: time=date,price=px,size=4",
+    )
+    one.add_argument(
+        "--sort", action="store_true", help="sort each file's rows by time (in memory)"
+    )
+    one.add_argument(
+        "--only",
+        default="",
+        metavar="COLUMN=VALUE,…",
+        help="the rows that are meant, of a file that holds several markets: symbol=BTCUSDT",
+    )
+
+
+def _demo_arguments(play: argparse.ArgumentParser) -> None:
+    play.add_argument("file", type=Path, metavar="FILE.csv")
+    play.add_argument("--hours", type=whole(1, 24 * 31), default=6, help="how many (default: 6)")
+    play.add_argument("--seed", type=whole(0, 1 << 31), default=7, help="of the market (7)")
+    play.add_argument("--from", dest="since", default="2026-11-02", metavar="TIME", help="UTC")
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -99,6 +112,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         "verify": _verify,
         "delete": _delete,
         "export": _export,
+        "demo": _demo,
         "trim": _trim,
     }
     return actions.get(args.action or "", _list)(args, config)
@@ -183,6 +197,32 @@ def _playing(made: Dataset, path: Path) -> list[str]:
     if more is None:
         return []
     return [f"play it: python -m engine replay {path} --bot sma_cross{more}"]
+
+
+def _demo(args: argparse.Namespace, config: Config) -> int:
+    del config
+    from engine.lab.demo_bars import HEADER, demo_bars  # noqa: PLC0415 the exchange is a start's worth
+
+    if args.file.exists():
+        raise BadInput(f"{args.file} is there already: name another file")
+    began_ns = stamp_ns(args.since)
+    if began_ns is None:
+        raise BadInput(f"--from {args.since!r} is no time: write ISO 8601, e.g. 2026-11-02")
+    minutes, line = 60 * args.hours, ProgressLine(shown=not args.json)
+    rows = [HEADER]
+    try:
+        for number, bar in enumerate(demo_bars(args.seed, began_ns, minutes), 1):
+            rows.append(bar.line())
+            line(number, minutes, "minutes")
+    finally:
+        line.end()
+    try:
+        write_whole(args.file, "\n".join([*rows, ""]).encode())
+    except OSError as error:
+        raise StorageError(f"{args.file}: {os_sentence(error)}") from None
+    said = f"{len(rows) - 1:,} bars of the demo exchange, of no real market: {args.file}"
+    say(args, {"bars": len(rows) - 1, "file": str(args.file)}, said)
+    return 0
 
 
 def _preview(args: argparse.Namespace, config: Config) -> int:

@@ -94,7 +94,8 @@ def show_list(runs: Sequence[Row], tag: str) -> None:
         panels.empty(
             "No backtest has been stored yet.",
             "It plays a recording or a file of bars through the same executor, risk and planner "
-            "that trade, and is stored here when it ends. Without a page:",
+            "that trade, and is stored here when it ends. A new desk has bars of its demo exchange "
+            "to begin with, under their name as the recording. Without a page:",
             ".venv/bin/python -m engine replay PATH --bot market_maker",
         )
         panels.links(panels.link("Record market data now", "recordings"))

@@ -18,6 +18,8 @@ from storage.jobs import recordings
 
 SHOWN = 20
 """Most names of recordings and files beside the field."""
+OF_BARS = "bars"
+"""The category of strategies that a file of bars is enough for."""
 DATA_ENDINGS = (".csv", ".csv.gz", ".zip")
 
 
@@ -29,13 +31,15 @@ def asked(slot: str, label: str) -> PlainDict | None:
     catalog = forms.strategies_known()
     if not catalog:
         return None
-    strategy = forms.strategy_asked(catalog, f"{slot}_strategy")
-    schema = copy.deepcopy(JOB_KINDS["replay"].model_json_schema())
-    for name in ("strategy", "parameters", "limits"):
-        del schema["properties"][name]
     made = [row["name"] for row in ask(recordings, engine_id())]
     brought = files()
     first = st.query_params.get("path", next(iter([*made, *brought]), ""))
+    of_bars = sorted(name for name, one in catalog.items() if one.category == OF_BARS)
+    suits = of_bars[0] if of_bars and first.endswith(DATA_ENDINGS) else ""
+    strategy = forms.strategy_asked(catalog, f"{slot}_strategy", now=suits)
+    schema = copy.deepcopy(JOB_KINDS["replay"].model_json_schema())
+    for name in ("strategy", "parameters", "limits"):
+        del schema["properties"][name]
     schema["properties"]["path"]["default"] = first
     with st.form(f"{slot}_replay_{strategy}", border=False):
         if made:

@@ -74,3 +74,14 @@ def test_words_are_for_people(bars: Path, capsys: pytest.CaptureFixture[str]) ->
     for words in (["list"], ["formats"], ["show", "x-A-USDT-bars"]):
         assert main(["data", *words]) == 0
         assert "bars" in capsys.readouterr().out
+
+
+def test_an_hour_of_the_demo_exchange_is_written_and_played(
+    bars: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = bars.with_name("demo.csv")
+    assert said(capsys, "data", "demo", str(path), "--hours", "1")["bars"] == 60
+    assert said(capsys, "data", "preview", str(path))["refused"] == ""
+    said(capsys, "data", "demo", str(path), code=3)
+    said(capsys, "data", "demo", str(bars.with_name("x.csv")), "--from", "soon", code=3)
+    assert not bars.with_name("x.csv").exists()
