@@ -576,7 +576,7 @@ def test_an_import_and_its_preview_leave_as_jobs(opened: Opened, config: Config)
     [command] = left(config)
     given = {
         "path": "trades.csv", "instrument": "binance:BTC/USDT", "name": "", "rows": "",
-        "columns": "", "look": True,
+        "columns": "", "only": "", "sort": False, "look": True,
     }  # fmt: skip
     assert command == RunJob(job="import", arguments=json.dumps(given))
 
