@@ -63,5 +63,5 @@ def demo_bars(seed: int, start_ns: int, minutes: int) -> Iterator[DemoBar]:
                 max(prices),
                 min(prices),
                 prices[-1],
-                sum(one.size for one in trades),
+                sum(one.size or 0 for one in trades),
             )
