@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.domain.instruments import Leg, Side
+from engine.domain.instruments import Instrument, Leg, Side
 from engine.domain.intents import Quote, ResidualReason
 from engine.domain.orders import Identity, Order, OrderId, OrderType
 
@@ -48,6 +48,20 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     places: tuple[Draft, ...]
     cancels: tuple[OrderId, ...]
     residuals: tuple[Residual, ...]
+
+
+CRUMB_PERCENT = 2
+"""A limit or cash that is nearly used up leaves ever less room: 495, then 4.95, then 0.05. What
+is less than this share of what stands already is no order that a person would place."""
+
+
+def crumb(instrument: Instrument, size: int, stands: int) -> bool:
+    """Say whether what cash or a limit left of a wish is too little beside what stands of it.
+
+    `stands` is the size that is held or works in its direction. Where the venue states a smallest
+    value, that decides alone.
+    """
+    return not instrument.notional_min_micro and size * 100 < stands * CRUMB_PERCENT
 
 
 NO_PLAN = Plan((), (), ())

@@ -36,6 +36,7 @@ from engine.executor.plan import (
     Plan,
     Residual,
     TargetLevels,
+    crumb,
 )
 from engine.executor.settings import MS, ExecutorSettings
 
@@ -517,7 +518,16 @@ class Attempt(msgspec.Struct, gc=False):
         if fits < self.instrument.smallest:
             fits = 0
         self._leave(_NO_CASH, side_plan, level, size - fits)
+        if fits and crumb(self.instrument, fits, self._stands(side_plan)):
+            self._leave(_DUST, side_plan, level, fits)
+            return 0
         return fits
+
+    def _stands(self, side_plan: SidePlan) -> int:
+        """Return the size that is held, works or is drafted in a direction."""
+        held = self.holding.position if side_plan.bid else -self.holding.position
+        levels = self.target.bids if side_plan.bid else self.target.asks
+        return max(0, held) + sum(size for _, size in levels) - side_plan.allowance
 
     def _cost(self, price: int, size: int) -> int:
         """Return what the buy may take at worst: cost rounded up, and a taker's fee if it takes."""

@@ -26,7 +26,16 @@ from engine.executor.orders import (
     OwnerSlot,
 )
 from engine.executor.outbox import EffectOutbox
-from engine.executor.plan import NO_LEVELS, NO_PLAN, NOTHING_AHEAD, Ahead, Draft, Plan, Residual
+from engine.executor.plan import (
+    NO_LEVELS,
+    NO_PLAN,
+    NOTHING_AHEAD,
+    Ahead,
+    Draft,
+    Plan,
+    Residual,
+    crumb,
+)
 from engine.executor.planner import behind, plan, reducing, target_levels
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER
@@ -40,6 +49,7 @@ _COOLDOWN = ResidualReason.COOLDOWN
 _EXPIRED = ResidualReason.EXPIRED_INTENT
 _RISK = ResidualReason.RISK
 _BELOW_MIN = ResidualReason.BELOW_MIN
+_DUST = ResidualReason.DUST
 _CLOSED = ResidualReason.MARKET_CLOSED
 
 
@@ -311,10 +321,27 @@ class Planning:
             if entry.instrument.worth_too_little(order.price, size, rests=order.post_only):
                 left.append(left_of(entry, order, _BELOW_MIN, size))
                 return None
+            if self._is_crumb(entry, order, size):
+                left.append(left_of(entry, order, _DUST, size))
+                return None
             order = msgspec.structs.replace(order, size=size)
         known = table.take(order, entry)
         self._places.append(PlaceOrder(order=order))
         return known
+
+    def _is_crumb(self, entry: InstrumentState, order: Order, size: int) -> bool:
+        """Say whether exposure limits cut an order to almost nothing beside what stands of it.
+
+        One that the largest order value cuts is a slice of what is wanted: the next one follows.
+        """
+        instrument = entry.instrument
+        if self._gate.too_large(order.price * (size + instrument.lot), instrument):
+            return False
+        bid = is_bid(order.side, order.leg)
+        position = self._table.ledger.owned(instrument.id, order.bot).position
+        alive = entry.working_of(order.bot).values()
+        works = sum(one.remaining for one in alive if one.bid is bid)
+        return crumb(instrument, size, works + max(0, position if bid else -position))
 
     # -- a basket ----------------------------------------------------------------------------------
 

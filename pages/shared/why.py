@@ -44,7 +44,8 @@ RULES = {
 R = ResidualReason
 LEFT: Mapping[str, str] = {
     R.BELOW_MIN: "below the venue's minimum",
-    R.DUST: "less than the smallest step of a size",
+    R.DUST: "less than the smallest step of a size, or all that cash or limits leave room for, and "
+    "under 2 % of what is held or works already",
     R.NO_CASH: "not enough free cash",
     R.NO_INVENTORY: "not enough settled tokens",
     R.OUT_OF_RANGE: "no legal price there",

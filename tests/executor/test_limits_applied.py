@@ -10,8 +10,10 @@ from engine.domain.commands import PlaceManual
 from engine.domain.effects import CancelOrders, PlaceOrder
 from engine.domain.events import OrderCancelled
 from engine.domain.instruments import InstrumentId, Leg, Side
+from engine.domain.intents import ResidualReason
 from engine.domain.orders import CancelReason
 from engine.domain.settings import Limit
+from engine.executor.plan import Residual
 
 BIDS = [(4_800, 100)]
 """48 at most."""
@@ -67,6 +69,33 @@ def test_over_its_limit_a_position_is_led_to_zero_and_not_beyond(rig: Any, limit
     ]
     more = rig.quote(asks=[(6_000, 8), (6_500, 15)])
     assert not more
+
+
+@pytest.mark.parametrize(("room", "ordered"), [(487.2, []), (489.6, [20])])
+def test_what_a_limit_leaves_beside_a_large_position_is_no_order(
+    make_rig: Any, limits: Any, room: float, ordered: list[int]
+) -> None:
+    """15 shares beside 1,000 would be followed by less than one, and so on; 20 are 2 %."""
+    limit = limits.model_copy(update={"exposure_instrument_max": Limit(absolute=room)})
+    rig = make_rig(limits=limit)
+    (order,) = rig.rest([(4_800, 1_000)])
+    share = rig.build.share
+    assert [one.size // share for one in placed(rig.feed(rig.fill(order.id, 1_000)))] == ordered
+    left, _ = rig.executor.explain(InstrumentId("venue:m1"), rig.build.bot)
+    assert left[0] == Residual(ResidualReason.RISK, Side.BUY, 4_800, left[0].size)
+    assert [(one.reason, one.size // share) for one in left[1:]] == (
+        [] if ordered else [(ResidualReason.DUST, 15)]
+    )
+
+
+def test_what_the_largest_order_value_cuts_is_a_slice_and_no_dust(
+    make_rig: Any, limits: Any
+) -> None:
+    rig = make_rig(limits=limits)
+    (order,) = rig.rest([(4_800, 1_000)])
+    rig.executor.apply(limits.model_copy(update={"order_value_max": Limit(absolute=4.8)}))
+    (slice_,) = placed(rig.feed(rig.fill(order.id, 1_000)))
+    assert slice_.size == 10 * rig.build.share
 
 
 def test_an_order_by_hand_above_a_lowered_limit_is_cancelled(rig: Any, limits: Any) -> None:

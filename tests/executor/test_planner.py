@@ -299,6 +299,26 @@ def test_a_buy_is_cut_to_what_cash_pays_for(scene: Scene) -> None:
     assert made.residuals[0].reason is R.NO_CASH
 
 
+@pytest.mark.parametrize(("held", "resting"), [(1_000, 0), (0, 1_000), (600, 400)])
+def test_what_cash_leaves_beside_a_large_holding_is_dust(
+    scene: Scene, held: int, resting: int
+) -> None:
+    scene.holds(yes=held).cash = 9 * USD
+    if resting:
+        scene.works(YES, BUY, 4_800, resting)
+    made = scene.quotes(bids=[(4_800, 1_500)])
+    assert drafted(made) == []
+    assert [(reason, size) for reason, _, _, size in left(made)][1:] == [(R.DUST, 18)]
+    scene.cash = 10 * USD
+    assert drafted(scene.quotes(bids=[(4_800, 1_500)])) == [(YES, BUY, 4_800, 20)]
+
+
+def test_where_the_venue_states_a_smallest_value_that_decides_what_is_dust(build: Any) -> None:
+    scene = Scene(build, build.binary(notional_min_micro=USD)).holds(yes=1_000)
+    scene.cash = 9 * USD
+    assert drafted(scene.quotes(bids=[(4_800, 1_500)])) == [(YES, BUY, 4_800, 18)]
+
+
 def test_a_taking_buy_keeps_its_worst_fee_back(scene: Scene) -> None:
     scene.sees(4_900, 5_000).cash = 50 * USD
     made = scene.target(100, 5_000, Urgency.CROSS)
