@@ -15,10 +15,12 @@ from engine.cli.start_watch import ENDS, WAITS
 
 REPOSITORY = Path(__file__).parents[2]
 BECOMES = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv('/bin/sh', sys.argv[1:])"
+    "import os, signal as s, sys; [s.signal(n, s.SIG_DFL) for n in (s.SIGINT, s.SIGTERM, s.SIGHUP)]"
+    "; os.execv('/bin/sh', sys.argv[1:])"
 )
-"""A shell traps no signal that it was started to ignore, as tests in the background are."""
+"""A shell traps no signal that it was started to ignore, as tests in the background or under nohup
+are."""
+STARTS_S = 30.0
 
 
 def traps(process: int, number: signal.Signals) -> bool:
@@ -42,12 +44,19 @@ def test_the_shell_that_waits_says_the_end_once_however_often_it_is_asked(
         [sys.executable, "-c", BECOMES, "sh", "-c", WAITS, *words],
         stdout=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    while not traps(shell.pid, number):
-        time.sleep(0.05)
-    for _ in range(times):
-        os.killpg(shell.pid, number)
-        time.sleep(0.1)
-    out, _ = shell.communicate(timeout=20)
+    try:
+        until = time.monotonic() + STARTS_S
+        while not traps(shell.pid, number):
+            assert time.monotonic() < until, "the shell does not trap it"
+            time.sleep(0.05)
+        for _ in range(times):
+            os.killpg(shell.pid, number)
+            time.sleep(0.1)
+        out, _ = shell.communicate(timeout=20)
+    finally:
+        if shell.poll() is None:
+            os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
     assert out.decode() == "said -m engine.cli.start_watch home state --ended\n"
 
 
