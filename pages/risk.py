@@ -214,7 +214,7 @@ def _use(label: str, value: str, use: Row) -> str:
     if use["unit"] == Unit.NS:
         text = f"{use['used'] / SECOND_NS:,.1f} s of {seconds(use['limit_value'] / SECOND_NS)}"
     share_said = percent(use["used"], use["limit_value"])
-    if use["unknown"]:
+    if use.get("unknown"):
         tone, word, share_said = "bad", "unknown", ""
         text = f"unknown: {use['unknown']}; {text} of this account"
     name = f"{label}{subject}" if label else subject.removeprefix(" · ")

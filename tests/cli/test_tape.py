@@ -61,8 +61,10 @@ def test_tape_is_played_whole_and_decides_what_the_replay_decides(
     assert found["orders"] > 10
     assert found["fills"] > 0
     modes = "SELECT DISTINCT account, mode FROM"
-    for table in ("orders", "fills", "equity"):
+    for table in ("orders", "fills"):
         assert programs.rows(f"{modes} {table}") == [("paper", "paper")], table
+    # Equity is sampled by the wall: a run as fast as it goes may end between two samples.
+    assert programs.rows(f"{modes} equity") in ([], [("paper", "paper")])
     assert programs.count("orders") == found["orders"]
     assert programs.count("fills") == found["fills"]
     ((state, beat_ns),) = programs.rows("SELECT state, heartbeat_ns FROM engine_state")
