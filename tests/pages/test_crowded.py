@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect
 
 from engine.domain.commands import StartBot
 from engine.domain.instruments import BotId, InstrumentId
@@ -203,7 +203,7 @@ class Tabs:
     def look(self) -> None:
         """Read each tab's clock, and note how long it has stood still or was not there."""
         for number, page in enumerate(self.pages):
-            said, now_s = str(page.evaluate(TICK)), time.monotonic()
+            said, now_s = clock(page), time.monotonic()
             before, since_s = self._seen[number]
             if said and said != before:
                 self._seen[number] = (said, now_s)
@@ -211,6 +211,14 @@ class Tabs:
             if now_s - since_s > self.still_s:
                 self.still_s = now_s - since_s
                 self.stillest = f"/{PATHS[number]} at {said or 'no clock'}: {page.evaluate(SAYS)}"
+
+
+def clock(page: Page) -> str:
+    """Return what a tab's clock says; nothing while it loads itself anew, as a cut one does."""
+    try:
+        return str(page.evaluate(TICK))
+    except Error:
+        return ""
 
 
 def trade(desk: CrowdedDesk, tabs: Tabs, minutes: float) -> None:
