@@ -1,10 +1,13 @@
-"""The first start: a demo account with four bots, a paper account without, saved as version 1."""
+"""The first start: a demo account with five bots, a paper account without, saved as version 1."""
 
 from __future__ import annotations
 
 from sqlite3 import Connection
 
+from engine.domain.rules import rule_json
+from engine.domain.rules.templates import QUICK_DIP
 from engine.domain.settings import SettingsDocument
+from storage.rules import save_rule
 from storage.settings import Stale, any_saved, applied, save
 
 ACCOUNT = "demo"
@@ -77,6 +80,14 @@ DOCUMENT = {
             "capital": 500.0,
             "instruments": [PAIR, PERPETUAL],
         },
+        "demo-rule": {
+            "name": "demo-rule",
+            "strategy": "rules",
+            "account": ACCOUNT,
+            "capital": 200.0,
+            "instruments": [PAIR],
+            "parameters": {"document": rule_json(QUICK_DIP)},
+        },
     },
     "schedule": {
         "markets-demo": {"cron": "*/5 * * * *", "job": "markets", "arguments": {"venue": "demo"}},
@@ -87,7 +98,7 @@ DOCUMENT = {
 def first_settings(connection: Connection, engine_id: str, now_ns: int) -> bool:
     """Save and apply the first settings where none was ever saved; True = just now.
 
-    Their bots shall start.
+    Their bots shall start. The rule of one of them is saved as well: *Rules* shows what it runs.
     """
     if any_saved(connection, engine_id):
         return False
@@ -98,4 +109,13 @@ def first_settings(connection: Connection, engine_id: str, now_ns: int) -> bool:
     if isinstance(saved, Stale):
         return False
     applied(connection, engine_id, saved.version, now_ns)
+    save_rule(
+        connection,
+        engine_id,
+        name=QUICK_DIP.name,
+        title=QUICK_DIP.title,
+        document=rule_json(QUICK_DIP),
+        who=WHO,
+        now_ns=now_ns,
+    )
     return True

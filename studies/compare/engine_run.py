@@ -93,6 +93,10 @@ class CompareRun:
         """What its fills brought by horizon and market."""
         return self._watch.marks
 
+    def fees_micro(self, instrument: InstrumentId, owner: BotId) -> int:
+        """Return what one owner has paid in fees there: more than 0 where it has taken."""
+        return self._executor.ledger.owned(instrument, owner).fees_micro
+
     def begin(self, now_ns: int) -> None:
         self.driver.start(now_ns)
         cash = CashMoved(account=self._account, currency=CURRENCY, amount_micro=CASH_MICRO)

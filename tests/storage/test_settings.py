@@ -10,6 +10,7 @@ from engine.domain.settings import SettingsDocument
 from engine.errors import BadInput, ConfigError
 from engine.runtime.first_settings import first_settings
 from storage import settings
+from storage.rules import saved_rules
 from storage.settings import Change, Saved, Stale
 
 PAPER = {"name": "paper", "venue": "polymarket", "mode": "paper"}
@@ -224,7 +225,10 @@ def test_no_first_settings_are_made_where_all_there_are_cannot_be_read(
     assert not first_settings(connection, "e1", 1)
     assert settings.latest(connection, "e1").version == 0
     assert first_settings(connection, "e2", 1)
-    assert settings.in_force(connection, "e2").version == 1
+    document = settings.in_force(connection, "e2")
+    assert document.version == 1
+    (rule,) = saved_rules(connection, "e2")
+    assert document.document.bots["demo-rule"].parameters["document"] == rule.document
 
 
 def test_what_each_version_made_changed_and_removed_of_a_bot(connection: Connection) -> None:

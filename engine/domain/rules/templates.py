@@ -79,4 +79,23 @@ BREAKOUT = RuleDocument(
     ),
 )
 
-TEMPLATES = {one.name: one for one in (RSI_DIP, TREND, BREAKOUT)}
+_QUICK = IndicatorNumber("RSI", {"period": 7}, bars="30s")
+
+QUICK_DIP = RuleDocument(
+    version=VERSION,
+    name="quick_dip",
+    title="A quick dip",
+    about="Bought at 30 s bars that turn up from a dip, sold when they are up or after 10 minutes.",
+    entry=RuleCondition(_QUICK, "crosses above", FixedNumber(40.0)),
+    exit=RuleCondition(_QUICK, ">=", FixedNumber(60.0)),
+    close=AnyOf(
+        (
+            *STOPS.parts,
+            RuleCondition(PositionNumber("seconds held"), ">=", FixedNumber(600.0)),
+        )
+    ),
+    cool_down_s=60.0,
+)
+"""Trades within a newcomer's first half hour: the demo desk has a bot of it."""
+
+TEMPLATES = {one.name: one for one in (RSI_DIP, TREND, BREAKOUT, QUICK_DIP)}

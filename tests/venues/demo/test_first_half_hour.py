@@ -1,4 +1,4 @@
-"""A newcomer's first half hour: the two demo bots at the whole demo exchange, in simulated time."""
+"""A newcomer's first half hour: the demo bots at the whole demo exchange, in simulated time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from engine.domain.events import BookProven, BookReplaced, Event, InstrumentClos
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
 from engine.domain.money import MICRO
 from engine.domain.settings import SettingsDocument
-from engine.runtime.first_settings import ACCOUNT, DOCUMENT
+from engine.runtime.first_settings import ACCOUNT, DOCUMENT, PAIR
 from engine.strategies.registry import build
 from engine.venues.demo.profiles import FULL
 from engine.venues.demo.world import open_world
@@ -81,3 +81,4 @@ def test_the_first_half_hour_has_fills_gains_and_losses() -> None:
     assert max(changes) > 0.1
     assert sum(count for name, (_, count) in filled.items() if "updown" in name) >= 10
     assert sum(count for name, (_, count) in filled.items() if "updown" not in name) >= 50
+    assert run.fees_micro(InstrumentId(PAIR), BotId("demo-rule")) > 0
