@@ -38,6 +38,7 @@ from engine.strategies.door import (
     Strategy,
     StrategyDeclared,
     check_evaluation,
+    not_the_bots,
 )
 from engine.strategies.registry import declared_of, is_foreign
 
@@ -374,11 +375,15 @@ class BotMarkets:
         return tuple(view for view in views if not view.closed)
 
     def inventory(self, instrument: InstrumentId) -> InventoryView:
-        """Return what the bot holds in one of them."""
+        """Return what the bot holds in one of them. Raises BadInput for another instrument."""
+        if instrument not in self._bot.cells:
+            raise BadInput(not_the_bots(instrument))
         return inventory_of(self._executor, self._views[instrument].instrument, self._bot.name)
 
     def readings(self, instrument: InstrumentId, now_ns: int) -> Readings:
-        """Return the bars and indicators it declared, of one of them."""
+        """Return the bars and indicators it declared, of one of them; raises as `inventory`."""
+        if instrument not in self._bot.cells:
+            raise BadInput(not_the_bots(instrument))
         reads = self._bot.reads
         return NO_READINGS if reads is NOTHING else Reader(self._signals, instrument, reads, now_ns)
 

@@ -23,7 +23,7 @@ from engine.indicators.columns import (
     behind,
 )
 from engine.indicators.door import BarIndicator
-from engine.strategies.door import ColumnReadings, Reads
+from engine.strategies.door import ColumnReadings, Reads, not_declared
 
 
 class Foresees(Protocol):
@@ -121,6 +121,7 @@ class _Columns:
 
     def __init__(self, foreseen: Foreseen, reads: Reads) -> None:
         self._foreseen = foreseen
+        self._reads = reads
         self._named = foreseen.watched.named.get(id(reads), {})
 
     def indicator(self, name: str) -> FloatColumn:
@@ -132,4 +133,7 @@ class _Columns:
 
     def bars(self, field: str, back: int = 0) -> FloatColumn:
         """Return a field of the bar so many bars before each."""
+        (name,) = self._foreseen.watched.series
+        if back >= self._reads.bars.get(name, 0):
+            raise BadInput(not_declared(name, back + 1, self._reads))
         return self._foreseen.column(field, back)

@@ -7,7 +7,7 @@ fed with it before any bot is asked. Everything depends on the events and their 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -40,7 +40,7 @@ from engine.indicators.door import (
     Variant,
 )
 from engine.indicators.library import fresh, kind_of
-from engine.strategies.door import Reads
+from engine.strategies.door import Reads, not_declared
 
 NEVER = 1 << 62
 """A time that does not come."""
@@ -491,10 +491,12 @@ class Signals:
             raise BadInput(f"{instrument}: {variant.text} is not declared: name it in `reads`")
         return indicator.value(now_ns)
 
-    def named(self, instrument: InstrumentId, reads: Reads) -> dict[str, Indicator]:
-        """Return the indicators of an instrument by the names they are declared under."""
+    def declared(
+        self, instrument: InstrumentId, reads: Reads
+    ) -> tuple[Mapping[str, Indicator], Mapping[str, Series]]:
+        """Return the indicators by the names they are declared under, and every series of bars."""
         watched = self._watched.get(instrument)
-        return {} if watched is None else watched.named.get(id(reads), {})
+        return ({}, {}) if watched is None else (watched.named.get(id(reads), {}), watched.series)
 
     def state(self, bot: BotId) -> bytes:
         """Return what survives of everything a bot reads; empty = it reads nothing."""
@@ -517,7 +519,7 @@ class Signals:
 class Reader:
     """The readings of one bot in one instrument at one time. Implements `Readings`."""
 
-    __slots__ = ("_instrument", "_named", "_reads", "_signals", "now_ns")
+    __slots__ = ("_instrument", "_named", "_reads", "_series", "_signals", "now_ns")
 
     def __init__(
         self, signals: Signals, instrument: InstrumentId, reads: Reads, now_ns: int
@@ -525,12 +527,15 @@ class Reader:
         self._signals = signals
         self._instrument = instrument
         self._reads = reads
-        self._named = signals.named(instrument, reads)
+        self._named, self._series = signals.declared(instrument, reads)
         self.now_ns = now_ns
 
     def bars(self, name: str, count: int) -> Sequence[Bar]:
         """Return the last closed bars, as `Readings` says."""
-        return self._signals.bars(self._instrument, name, count)
+        series = self._series.get(name)
+        if series is None or count > self._reads.bars.get(name, 0):
+            raise BadInput(not_declared(name, count, self._reads))
+        return series.closed(count)
 
     def indicator(self, name: str) -> float | None:
         """Return a variant's number, as `Readings` says."""

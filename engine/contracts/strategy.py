@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from threading import get_ident
@@ -16,6 +16,7 @@ import msgspec
 from engine.bots.core import AccountCore
 from engine.bots.signals import FAILS
 from engine.caches.markets import MarketCache
+from engine.caches.views import Observations, ObservedView, References, ReferenceView
 from engine.clock import WallClock
 from engine.contracts.imports import by_the_back_door, impurities
 from engine.domain.bars import BarUnit, bar_spec
@@ -264,6 +265,55 @@ def _hold_wish(strategy: object) -> None:
     vars(strategy)["wish"] = wish
 
 
+class _DeclaredReferences(References):
+    """References that raise BadInput for a key that the strategy did not declare.
+
+    At work it would find it while another bot has it received, and not find it otherwise.
+    """
+
+    __slots__ = ("_declared",)
+
+    def __init__(self, declared: Container[str]) -> None:
+        super().__init__()
+        self._declared = declared
+
+    def get(self, key: str) -> ReferenceView | None:
+        if key not in self._declared:
+            raise BadInput(f"reference {key} is not declared: name it in `references`")
+        return super().get(key)
+
+
+class _DeclaredObservations(Observations):
+    """The same of what somebody outside said."""
+
+    __slots__ = ("_declared",)
+
+    def __init__(self, declared: Container[str]) -> None:
+        super().__init__()
+        self._declared = declared
+
+    def last(self, key: str) -> ObservedView | None:
+        self._look(key)
+        return super().last(key)
+
+    def kept(self, key: str) -> Sequence[ObservedView]:
+        self._look(key)
+        return super().kept(key)
+
+    def _look(self, key: str) -> None:
+        if key not in self._declared:
+            raise BadInput(f"{key} is not declared: name it in `observes`")
+
+
+class _DeclaredCache(MarketCache):
+    """The market as a strategy declared that it looks at it."""
+
+    def __init__(self, references: Container[str], observes: Container[str]) -> None:
+        super().__init__()
+        self.references = _DeclaredReferences(references)
+        self.observed = _DeclaredObservations(observes)
+
+
 class Trial:
     """One bot of a strategy at an account of its own, over a seeded market."""
 
@@ -278,8 +328,9 @@ class Trial:
         self.bot = bot_of(settings, executor.account)
         _hold_wish(self.bot.strategy)
         self.decisions: list[Decision] = []
+        cache = _DeclaredCache(self.bot.declared.references, self.bot.observes)
         self.core = AccountCore(
-            cache=MarketCache(), executor=executor, bots=(), decide=self.decisions.append
+            cache=cache, executor=executor, bots=(), decide=self.decisions.append
         )
         self.core.begin(T0)
         self.pace_ns, self.moves = pace_of(self.bot.reads)

@@ -63,13 +63,24 @@ class Reads(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING = Reads()
 
 
+def not_declared(name: str, count: int, reads: Reads) -> str:
+    """Return why so many closed bars may not be read: what is kept is what `reads` declares.
+
+    More of them may lie there while another bot reads more, and are gone after a restart.
+    """
+    depth = reads.bars.get(name)
+    if depth is None:
+        return f"bars {name} are not declared: name them in `reads`"
+    return f"{count:,} bars {name} are read, {depth:,} are declared: declare as many in `reads`"
+
+
 class Readings(Protocol):
     """The bars and indicators a strategy declared, as they stand at one evaluation."""
 
     def bars(self, name: str, count: int) -> Sequence[Bar]:
         """Return the last closed bars, the oldest first; fewer where there are not so many.
 
-        Raises BadInput where `reads` does not name them.
+        Raises BadInput where `reads` does not name them, or declares fewer.
         """
         ...
 
@@ -92,7 +103,10 @@ class ColumnReadings(Protocol):
         ...
 
     def bars(self, field: str, back: int = 0) -> FloatColumn:
-        """Return `open`, `high`, `low`, `close` or `volume` of the bar so many before each."""
+        """Return `open`, `high`, `low`, `close` or `volume` of the bar so many before each.
+
+        Raises BadInput for more than `reads` declares.
+        """
         ...
 
 
@@ -101,8 +115,7 @@ class NoReadings:
 
     def bars(self, name: str, count: int) -> Sequence[Bar]:
         """Raise BadInput."""
-        del count
-        raise BadInput(f"bars {name} are not declared: name them in `reads`")
+        raise BadInput(not_declared(name, count, NOTHING))
 
     def indicator(self, name: str) -> float | None:
         """Raise BadInput."""
@@ -120,12 +133,17 @@ class BotView(Protocol):
         ...
 
     def inventory(self, instrument: InstrumentId) -> InventoryView:
-        """Return what the bot holds in one of them."""
+        """Return what the bot holds in one of them. Raises BadInput for another instrument."""
         ...
 
     def readings(self, instrument: InstrumentId, now_ns: int) -> Readings:
-        """Return the bars and indicators `reads` declares, of one of them."""
+        """Return the bars and indicators `reads` declares, of one; raises as `inventory`."""
         ...
+
+
+def not_the_bots(instrument: InstrumentId) -> str:
+    """Return why a strategy may not look at an instrument that its bot does not trade."""
+    return f"{instrument} is none of the bot's instruments"
 
 
 class NoOthers:
@@ -136,12 +154,12 @@ class NoOthers:
 
     def inventory(self, instrument: InstrumentId) -> InventoryView:
         """Raise BadInput."""
-        raise BadInput(f"{instrument} is none of the bot's instruments")
+        raise BadInput(not_the_bots(instrument))
 
     def readings(self, instrument: InstrumentId, now_ns: int) -> Readings:
         """Raise BadInput."""
         del now_ns
-        raise BadInput(f"{instrument} is none of the bot's instruments")
+        raise BadInput(not_the_bots(instrument))
 
 
 NO_OTHERS = NoOthers()

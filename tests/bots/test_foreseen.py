@@ -16,6 +16,7 @@ from engine.bots.signals import Reader, Signals
 from engine.domain.bars import Bar, bar_spec
 from engine.domain.events import BarClosed
 from engine.domain.instruments import BotId, InstrumentId
+from engine.errors import BadInput
 from engine.indicators.columns import PriceColumns, ahead
 from engine.indicators.door import PriceBar
 from engine.indicators.sma import Sma
@@ -85,6 +86,18 @@ def test_what_a_rule_wants_of_many_bars_is_what_it_wants_of_each(name: str, warm
     each = [take(bar) for bar in bars[warm:]]
     assert [None if isnan(one) else one for one in parts] == each
     assert len({one for one in each if one is not None}) == 2
+
+
+def test_many_bars_are_looked_back_on_as_far_as_is_declared() -> None:
+    rule: Any = build("donchian_breakout", AT_ONCE["donchian_breakout"] | {"bars": "1m"}, BOT)
+    signals, depth = Signals(), rule.reads.bars["1m"]
+    signals.watch(BOT, TERMS, rule.reads)
+    watched = signals.watched_bars(TERMS.id)
+    assert watched is not None
+    columns = Foreseen(known_ahead(walk(40)), 0, watched, [(rule, rule.reads)]).columns(rule.reads)
+    assert len(columns.bars("close", depth - 1)) == 40
+    with pytest.raises(BadInput, match=f"{depth + 1} bars 1m are read, {depth} are declared"):
+        columns.bars("close", depth)
 
 
 def test_a_rule_with_a_wish_of_its_own_is_asked_at_each_bar() -> None:

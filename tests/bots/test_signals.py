@@ -74,7 +74,7 @@ def test_a_closed_bar_wakes_the_bot_that_reads_it_at_the_clock() -> None:
     assert strategy_of(bot).times()[-1] == 11 * S + GRACE
     assert strategy_of(other).closed == []
     readings = strategy_of(bot).asked[-1][2].readings
-    assert [bar.count for bar in readings.bars("1s", 10)] == [1]
+    assert [bar.count for bar in readings.bars("1s", 5)] == [1]
 
 
 def test_equal_variants_are_computed_once_and_dropped_with_the_last_reader() -> None:
@@ -104,6 +104,21 @@ def test_an_indicator_of_bars_has_the_bar_before_the_bot_is_asked() -> None:
     readings = strategy_of(bot).asked[-1][2].readings
     assert readings.indicator("mean") == pytest.approx(0.51)
     assert [bar.close for bar in readings.bars("1s", 2)] == [5_100, 5_200]
+
+
+def test_more_bars_than_a_bot_declares_are_refused_where_another_keeps_them() -> None:
+    bot, other = reading(bars={"1s": 2}), reading("other", bars={"1s": 9, "5s": 1})
+    stage = Stage(bot, other)
+    stage.list()
+    for price in (5_000, 5_100, 5_200, 5_300):
+        trade(stage, price, after_ms=1_000)
+    readings = strategy_of(bot).asked[-1][2].readings
+    assert len(readings.bars("1s", 2)) == 2
+    with pytest.raises(BadInput, match="3 bars 1s are read, 2 are declared: declare as many in"):
+        readings.bars("1s", 3)
+    with pytest.raises(BadInput, match="bars 5s are not declared"):
+        readings.bars("5s", 1)
+    assert len(strategy_of(other).asked[-1][2].readings.bars("1s", 9)) > 2
 
 
 def test_what_is_not_declared_is_refused_by_name() -> None:

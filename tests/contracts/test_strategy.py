@@ -12,6 +12,7 @@ from engine.contracts.imports import by_the_back_door
 from engine.contracts.strategy import Trial, _gate_words, check_strategy
 from engine.domain.catalog import GateWords
 from engine.domain.events import Event
+from engine.domain.instruments import InstrumentId
 from engine.domain.intents import Target
 from engine.domain.observed_events import Observed
 from engine.strategies.bar_rule import BarParameters, BarRule, Seen, Wish
@@ -151,6 +152,74 @@ class Listener(Honest):
         return super().evaluate(context, now_ns)
 
 
+class Deep(Honest):
+    """Reads more bars than it declares: what is kept of them is luck."""
+
+    name = "deep"
+
+    def wish(self, seen: Seen) -> Wish | None:
+        return super().wish(seen) if seen.last(10_000) else None
+
+
+class Nosy(Honest):
+    """Looks at bars that it does not declare."""
+
+    name = "nosy"
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        context.readings.bars("15m", 1)
+        return super().evaluate(context, now_ns)
+
+
+class Fuzzy(Honest):
+    """Looks at a variant of an indicator that it does not declare."""
+
+    name = "fuzzy"
+
+    def wish(self, seen: Seen) -> Wish | None:
+        return super().wish(seen) if seen.indicator("rsi") else None
+
+
+class Abroad(Honest):
+    """Looks at an instrument that is not its bot's."""
+
+    name = "abroad"
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        context.others.readings(InstrumentId("other:BTC"), now_ns)
+        return super().evaluate(context, now_ns)
+
+
+class Rich(Abroad):
+    """Looks at what is held of an instrument that is not its bot's."""
+
+    name = "rich"
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        context.others.inventory(InstrumentId("other:BTC"))
+        return super().evaluate(context, now_ns)
+
+
+class Oracle(Honest):
+    """Looks at a reference price that it does not declare."""
+
+    name = "oracle"
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        context.references.get("spot:btc")
+        return super().evaluate(context, now_ns)
+
+
+class Gossip(Listener):
+    """Looks at a key that it does not observe."""
+
+    name = "gossip"
+
+    def evaluate(self, context: Context, now_ns: int) -> Evaluation:
+        context.observed.kept("poll:other")
+        return super().evaluate(context, now_ns)
+
+
 FOUND = {
     Honest: "",
     Listener: "",
@@ -160,6 +229,13 @@ FOUND = {
     Prophet: "it looks ahead",
     Floating: "wish gave 0.5: give None, or Wish(part) with a part of 0 to 1",
     Negative: "wish gave Wish(part=-1.0, values=()): give None, or Wish(part)",
+    Deep: "10,000 bars 5s are read, 2 are declared: declare as many in `reads`",
+    Nosy: "bars 15m are not declared: name them in `reads`",
+    Fuzzy: "indicator rsi is not declared: name it in `reads`",
+    Abroad: "other:BTC is none of the bot's instruments",
+    Rich: "other:BTC is none of the bot's instruments",
+    Oracle: "reference spot:btc is not declared: name it in `references`",
+    Gossip: "poll:other is not declared: name it in `observes`",
 }
 
 
