@@ -20,7 +20,7 @@ from engine.bots.bot import Agenda, Bot, Cell, inventory_of
 from engine.bots.explain import Explanations
 from engine.bots.foreseen import Foreseen, Foresees
 from engine.bots.later_bars import KnownBars
-from engine.bots.signals import Reader
+from engine.bots.signals import NEVER, Reader
 from engine.bots.slices import IDLE_NS, Put, Slices
 from engine.caches.views import BookView, InventoryView
 from engine.domain.bots import BotState
@@ -155,11 +155,13 @@ class BarsAhead(AskedCore):
             if cell.due_ns is not None and cell.due_ns < tick_ns:
                 self._agenda.put(cell, tick_ns)
 
-    def bars_until_ns(self, instrument: InstrumentId, end_ns: int) -> int:
-        """Return until when bars of this instrument may be taken, the next one ending at `end_ns`.
+    def bars_until_ns(self, closes: BarClosed) -> int:
+        """Return until when bars like this one, the next to close, may be taken without a gap.
 
         0 = not now: something is due, or a strategy must be evaluated each time.
         """
+        bar, instrument = closes.bar, closes.instrument
+        end_ns = bar.end_ns
         if self._second_ns != end_ns or self._tick_ns < IDLE_NS or self._effects or self._ready:
             return 0
         if self._tape or self._explanations or self._slices:
@@ -167,7 +169,8 @@ class BarsAhead(AskedCore):
         if self._cells.keys() != {instrument} or not self.reads_bars_alone(instrument):
             return 0
         asked: list[Asked] = []
-        terms = self.cache.views[instrument].instrument
+        terms, step_ns = self.cache.views[instrument].instrument, end_ns - bar.start_ns
+        until = NEVER
         for cell in self._cells[instrument]:
             bot = cell.bot
             rule: Stays = bot.strategy  # type: ignore[assignment]
@@ -175,14 +178,18 @@ class BarsAhead(AskedCore):
                 getattr(rule, "stays", None) is None
                 or bot.state is not BotState.RUNNING
                 or bot.replan_ns_min
+                or (due_ns := cell.due_ns) is None
             ):
                 return 0
             position = self.executor.ledger.owned(instrument, bot.name).position
             reader = Reader(self.signals, instrument, bot.reads, end_ns)
             asked.append(Asked(cell, rule, terms, position, reader))
+            # Its timer is put off at each bar it reads: among such it does not come up.
+            often = step_ns < bot.timer_ns and [*bot.reads.bars] == [closes.bars]
+            if due_ns <= end_ns or not often:
+                until = min(until, due_ns)
         self._asked = tuple(asked)
-        until = self._stillness.until_ns(end_ns - 1)
-        return min(until, self._agenda.next_ns())
+        return min(until, self._stillness.until_ns(end_ns - 1))
 
     def bar_stays(self, event: BarClosed, now_ns: int) -> bool:
         """Take a closed bar; True = no strategy wants another thing, which `bars_stayed` counts.
@@ -275,5 +282,6 @@ class BarsAhead(AskedCore):
             asked.passed(asked.instrument.id, end_ns - closes)
             if asked.due_ns:
                 self._agenda.put(asked.cell, asked.due_ns)
+        self._agenda.next_ns()  # what was put off since is no more listed at its time of before
         self._asked = ()
         self.signals.schedule()

@@ -63,8 +63,9 @@ class Stillness:
     def until_ns(self, now_ns: int) -> int:
         """Return until when ticks have no effect while `mark` is True; 0 = they may have one.
 
-        That is where nothing works and each owner holds what it wants, or a stop of risk stands:
-        then a tick still leaves over what is wanted (`leave_over`).
+        A timer of its own that fires before is only set anew. Nothing works and each owner holds
+        what it wants, or a stop of risk stands: then a tick still leaves over what is wanted
+        (`leave_over`).
         """
         wallet, table = self._reconciler.wallet, self._table
         block = self._blocks.account_block()
@@ -80,7 +81,9 @@ class Stillness:
         ):
             return 0
         self._floor_micro, self._peak_micro = self._gate.breakers.room()
-        until = min(self._halts.keeps_until_ns(now_ns), self._timer_ns(), wallet.due_ns)
+        # While stopped the intents that would be stated meanwhile say when it is set for next.
+        asks_ns = self._timer_ns() if self.stopped else self._reconciler.questions.due_ns
+        until = min(self._halts.keeps_until_ns(now_ns), asks_ns, wallet.due_ns)
         return min(
             until, *(self._wanted_until_ns(one) for one in table.instruments.values()), NEVER
         )
@@ -97,8 +100,10 @@ class Stillness:
         """Return how long what its owners hold is what they want; 0 = it is not."""
         if entry.working:
             return 0
-        until = NEVER
+        until = entry.cooldown_ns or NEVER
         for slot in entry.slots.values():
+            if slot.room is not None:
+                return 0
             intent = slot.intent
             if intent is None:
                 continue

@@ -194,12 +194,29 @@ class Driver:
         self._catch_up(waits)
 
     def idle_until_ns(self) -> int:
-        """Return until when venue, gateway and timers have nothing to do; 0 = they have already."""
+        """Return until when venue and gateway have nothing to do; 0 = they have already."""
         if self._at_rest is None or not self._at_rest():
             return 0
         due = self.gateway.due_ns
-        timer = self._timers[0][0] if self._timers else NEVER
-        return timer if due is None else min(timer, due)
+        return NEVER if due is None else due
+
+    @property
+    def timer_ns(self) -> int:
+        """When the next timer fires."""
+        return self._timers[0][0] if self._timers else NEVER
+
+    def pass_timer(self) -> None:
+        """Fire the next timer of an executor that rests: all it does is to set it anew.
+
+        It was set for an intent that another one replaced since, and nobody else turns by it.
+        """
+        now_ns, executor = self.timer_ns, self.core.executor
+        self._fire(now_ns, executor.receive)
+        for effect in executor.plan(now_ns):
+            if type(effect) is not SetTimer:
+                raise BrokenInvariant(f"an executor at rest asks for {effect}")
+            self._keep(self._account, effect, now_ns)
+            self._set_timer(effect)
 
     def quiet_until(self, instrument: InstrumentId, now_ns: int) -> bool:
         """Say whether its snapshots and trades before a time move nothing, and nothing is due."""
@@ -286,12 +303,17 @@ class Driver:
         gateway = self.gateway
         if gateway.due_ns is not None and gateway.due_ns <= now_ns:
             self._send(gateway.advance(now_ns), now_ns)
+        if self._timers:
+            self._fire(now_ns, self.core.receive)
+        self._settle(now_ns)
+
+    def _fire(self, now_ns: int, receive: Callable[[TimerFired, int], object]) -> None:
+        """Give the timers that are due to whom they are for."""
         while self._timers and self._timers[0][0] <= now_ns:
             at_ns, _, name = heapq.heappop(self._timers)
             if self._timer_at.get(name) == at_ns:
                 del self._timer_at[name]
-                self.core.receive(TimerFired(name=name), now_ns)
-        self._settle(now_ns)
+                receive(TimerFired(name=name), now_ns)
 
     # -- one moment --------------------------------------------------------------------------------
 

@@ -53,8 +53,13 @@ class BarLane:
 
     def take(self, stretch: Stretch, at: int, until_ns: int) -> TakenBars:
         """Take bars from a place on as far as they change nothing, several if they end by then."""
-        shown = stretch.shown(at)
-        if stretch.end_of(at) >= self._until_ns or not shown:
+        shown, last = stretch.shown(at), self._last
+        if last is not None and last[0] is not stretch and last[0].end_ns != stretch.start_ns:
+            self.leave()  # behind a gap a timer of strategies may be due
+        end_ns = stretch.end_of(at)
+        if end_ns < self._until_ns and self._driver.timer_ns < end_ns:
+            self._driver.pass_timer()
+        if end_ns >= self._until_ns or not shown:
             self.leave()
             made = stretch.made(at)
             if not shown:
@@ -96,7 +101,7 @@ class BarLane:
 
         None = the next one must be taken alone.
         """
-        most = stretch.shown_before(min(self._until_ns, until_ns + 1), at)
+        most = self._most(stretch, at, until_ns)
         if most <= 0:
             return None
         count = self._core.bars_alike(stretch, at, most)
@@ -123,7 +128,7 @@ class BarLane:
         That one is played, so that the intent which stands behind them is its own.
         """
         core, count = self._core, 0
-        most = stretch.shown_before(min(self._until_ns, until_ns + 1), at)
+        most = self._most(stretch, at, until_ns)
         if most > 1:
             count = (core.bars_alike(stretch, at, most) or 0) - 1
         states = core.bars_restated(max(stretch.closes(at, count))) if count > 0 else None
@@ -137,6 +142,11 @@ class BarLane:
         core.executor.stillness.leave_over(stretch.laws.instrument.id, count * (2 if states else 1))
         self._last = stretch, last
         return TakenBars(count, ())
+
+    def _most(self, stretch: Stretch, at: int, until_ns: int) -> int:
+        """Return how many bars from a place on may be taken at once, if they end by then."""
+        by_ns = min(until_ns, self._driver.timer_ns)
+        return stretch.shown_before(min(self._until_ns, by_ns + 1), at)
 
     def _marks(self, stretch: Stretch, at: int, count: int) -> bool:
         """Take the marks of so many bars; False = equity may trip a stop among them."""
@@ -160,10 +170,10 @@ class BarLane:
         view.last_trade = made.bar.high if made.falls_first else made.bar.low
 
     def _enters(self, made: MadeBar) -> bool:
-        end_ns, key = made.bar.end_ns, made.closed.instrument
+        end_ns = made.bar.end_ns
         until_ns = self._driver.idle_until_ns()
         if until_ns > end_ns:
-            until_ns = min(until_ns, self._core.bars_until_ns(key, end_ns))
+            until_ns = min(until_ns, self._core.bars_until_ns(made.closed))
         if until_ns <= end_ns:
             return False
         executor = self._core.executor

@@ -35,6 +35,7 @@ from engine.strategies.registry import build
 from engine.strategies.sma_cross import SmaCross, SmaCrossParameters
 from engine.venues.paper.settings import FillModel, PaperSettings
 
+S = 1_000_000_000
 T0 = 1_700_000_040
 BARS = 160
 CASH = 10_000
@@ -71,10 +72,10 @@ def strategy(rule: str, bars: str, bot: BotId) -> Strategy:
     return build(rule, RULES[rule] | {"bars": bars}, bot)
 
 
-def written(path: Path, seed: int) -> Path:
+def written(path: Path, seed: int, bars: int = BARS) -> Path:
     """Write a market with gaps and with bars in which nothing was traded."""
     chance, price, lines = random.Random(seed), 100.0, ["time,open,high,low,close,volume"]
-    for i in range(BARS):
+    for i in range(bars):
         opened = price
         price = max(1.0, round(opened * (1 + chance.gauss(0, 0.004)), 2))
         high = round(max(opened, price) + chance.random(), 2)
@@ -209,6 +210,28 @@ def test_most_bars_of_a_rule_take_the_lane(tmp_path: Path) -> None:
     result, said = run(path, ("sma_cross",), "1m", market, FillModel.REALISTIC, says=False)
     assert result.fills > 4
     assert len(said) < 0.7 * result.evaluations
+
+
+@pytest.mark.parametrize("gap", [0, 200])
+def test_no_timer_of_an_intent_or_a_rule_ends_the_lane(tmp_path: Path, gap: int) -> None:
+    turns = [100 + 0.2 * (abs(i % 40 - 20) if i < 60 else i - 60) for i in range(400)]
+    bars = [
+        f"{T0 + 60 * (i + (i > 300) * gap)},{p:.2f},{p + 1:.2f},{p - 1:.2f},{p:.2f},5000"
+        for i, p in enumerate(turns)
+    ]
+    path = tmp_path / "b.csv"
+    path.write_text("\n".join(["time,open,high,low,close,volume", *bars]), encoding="utf-8")
+    given = path, ("sma_cross",), "1m", BarMarket(), FillModel.REALISTIC
+    lane, said = run(*given, says=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AccountCore, "reads_bars_alone", lambda *_: False)
+        whole, all_said = run(*given)
+    assert lane == whole
+    assert whole.fills == 3
+    assert len(all_said) == whole.evaluations
+    held = [one.at_ns - T0 * S for one in said if one.at_ns > (T0 + 70 * 60) * S]
+    # The last minute of a day, its end, and where the last intent ends; the gap and its timers.
+    assert len(held) <= (5 if gap else 3), held
 
 
 def test_bars_before_a_cross_pass_without_their_rule_being_asked(
