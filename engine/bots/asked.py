@@ -96,8 +96,10 @@ class AskedCore:
         view = self.cache.views.get(instrument)
         if view is None or not view.trusted or not self.signals.bars_alone(instrument):
             return False
-        cells = self._cells.get(instrument, ())
-        return all(cell.mid2_above < 0 and cell.mid2_below > FAR for cell in cells)
+        for cell in self._cells.get(instrument, ()):
+            if cell.mid2_above >= 0 or cell.mid2_below <= FAR:
+                return False
+        return True
 
     def start(self, now_ns: int) -> None:
         """Start the second's tick and let all idle bots run."""

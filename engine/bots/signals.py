@@ -416,13 +416,13 @@ class Signals:
 
     def schedule(self) -> None:
         """Learn when the next bar closes by the clock."""
-        due = [
-            due_ns
-            for watched in self._watched.values()
-            for series in watched.series.values()
-            if (due_ns := series.sampler.due_ns) is not None
-        ]
-        self.due_ns = min(due, default=NEVER)
+        due_ns = NEVER
+        for watched in self._watched.values():
+            for series in watched.series.values():
+                closes_ns = series.sampler.due_ns
+                if closes_ns is not None and closes_ns < due_ns:
+                    due_ns = closes_ns
+        self.due_ns = due_ns
 
     def on_clock(self, now_ns: int) -> list[BarClosed]:
         """Close the bars whose time is over."""

@@ -458,7 +458,7 @@ def mid_values_micro(holding: Holding, instrument: Instrument, mids2: Sequence[i
         2 * instrument.value_divisor,
         instrument.product.second,
     )
-    values = [floor_div(size * mid2, divisor) for mid2 in mids2]
+    values = [size * mid2 // divisor for mid2 in mids2]
     if second is not None:
         size, mirror = holding.no.total, instrument.product.mid2
         other = (floor_div(size * mirror(second, mid2), divisor) for mid2 in mids2)

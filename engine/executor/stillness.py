@@ -84,9 +84,9 @@ class Stillness:
         # While stopped the intents that would be stated meanwhile say when it is set for next.
         asks_ns = self._timer_ns() if self.stopped else self._reconciler.questions.due_ns
         until = min(self._halts.keeps_until_ns(now_ns), asks_ns, wallet.due_ns)
-        return min(
-            until, *(self._wanted_until_ns(one) for one in table.instruments.values()), NEVER
-        )
+        for entry in table.instruments.values():
+            until = min(until, self._wanted_until_ns(entry))
+        return until
 
     @property
     def _stopped_by_risk(self) -> bool:
@@ -164,12 +164,15 @@ class Stillness:
         equity = ledger.shown_equity_micro(marks)
         if equity is None:
             raise BrokenInvariant("the equity of many marks is asked for, and one has no price")
-        equities = [equity] * len(mids2)
-        for holding in ledger.state.owned[instrument].values():
-            now = mid_value_micro(holding, terms, marks.get(instrument))
-            values = mid_values_micro(holding, terms, mids2)
-            equities = [one + then - now for one, then in zip(equities, values, strict=True)]
-        return equities
+        mark = marks.get(instrument)
+        owned = ledger.state.owned[instrument].values()
+        equity -= sum([mid_value_micro(one, terms, mark) for one in owned])
+        columns = [mid_values_micro(one, terms, mids2) for one in owned]
+        if len(columns) == 1:
+            return [equity + value for value in columns[0]]
+        if not columns:
+            return [equity] * len(mids2)
+        return [equity + sum(values) for values in zip(*columns, strict=True)]
 
     def _equity_micro(self, now_ns: int) -> int:
         return self._table.ledger.equity_micro(

@@ -208,7 +208,7 @@ class Driver:
     def pass_timer(self) -> None:
         """Fire the next timer of an executor that rests: all it does is to set it anew.
 
-        It was set for an intent that another one replaced since, and nobody else turns by it.
+        It was set for an intent that another one replaced since; nothing else turns by it.
         """
         now_ns, executor = self.timer_ns, self.core.executor
         self._fire(now_ns, executor.receive)
@@ -230,9 +230,25 @@ class Driver:
 
     def went_on(self, book: BookReplaced, now_ns: int) -> None:
         """Take the book of the last moment of a time that passed without this, up to `now_ns`."""
-        self._play_rarer(book, now_ns - 1)
+        self._show(book, now_ns - 1)
         self._reached_ns = now_ns
         self._due_ns = self._next_ns()
+
+    def show(self, book: BookReplaced, now_ns: int) -> None:
+        """Take a book at its time that wakes no bot: all read bars alone. It may fill orders."""
+        self._ask_venue()
+        if self._due_ns <= now_ns:
+            self.run_until(now_ns)
+        self._show(book, now_ns)
+
+    def _show(self, book: BookReplaced, now_ns: int) -> None:
+        self.core.cache.receive(book, now_ns)
+        outputs = self.venue.receive(book, now_ns)
+        if outputs:
+            self._receive(outputs, now_ns)
+            self._settle(now_ns)
+        else:
+            self._ask_venue()
 
     # -- an account at rest that reads bars alone --------------------------------------------------
 
@@ -298,10 +314,12 @@ class Driver:
 
     def _advance(self, now_ns: int) -> None:
         venue = self.venue
-        if venue.due_ns is not None and venue.due_ns <= now_ns:
+        due_ns = venue.due_ns
+        if due_ns is not None and due_ns <= now_ns:
             self._receive(venue.advance(now_ns), now_ns)
         gateway = self.gateway
-        if gateway.due_ns is not None and gateway.due_ns <= now_ns:
+        due_ns = gateway.due_ns
+        if due_ns is not None and due_ns <= now_ns:
             self._send(gateway.advance(now_ns), now_ns)
         if self._timers:
             self._fire(now_ns, self.core.receive)

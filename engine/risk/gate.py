@@ -147,12 +147,12 @@ class Breakers:
         anchor, peak = state.day_start_equity_micro, state.peak_equity_micro
         if anchor != self._scaled_for:
             self._scale(anchor)
-        floors = (
-            (anchor if one.of_the_day else peak) - fall
-            for one, fall in self._falls_max
-            if not getattr(state, one.reason)
-        )
-        return max(floors, default=-(1 << 62)), peak
+        floor = -(1 << 62)
+        for one, fall in self._falls_max:
+            least = (anchor if one.of_the_day else peak) - fall
+            if least > floor and not getattr(state, one.reason):
+                floor = least
+        return floor, peak
 
     def keep_equity(self, equity_micro: int) -> None:
         """Take equity that begins no stop, on the same day."""

@@ -125,7 +125,7 @@ class MadeBar:
         """Return what the account learns of that book."""
         return self.laws.mark(self.bar.close, self.bar.end_ns - 1)
 
-    def opening(self) -> tuple[int, Event]:
+    def opening(self) -> tuple[int, BookReplaced]:
         """Return its first event: the book at its open."""
         return self.bar.start_ns, self.laws.book(self.bar.open, self.before)
 

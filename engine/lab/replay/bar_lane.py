@@ -48,6 +48,8 @@ class BarLane:
         """Something is held: its equity moves with the marks."""
         self.equity_micro: int | None = None
         """Equity at the mid while nothing is held; None = it moves with the marks."""
+        self._alone: Stretch | None = None
+        """The stretch in which all bots were found to read bars alone."""
         self._last: tuple[Stretch, int] | None = None
         """The bar taken last, by its place; None = none is since the lane was entered."""
 
@@ -64,14 +66,18 @@ class BarLane:
             made = stretch.made(at)
             if not shown:
                 return TakenBars(1, made.events())
-            if not self._enters(made):
+            if not self._enters(stretch, made):
                 if self._driver.quiet_until(made.closed.instrument, made.bar.end_ns):
                     self._traded(made)  # what is due comes with its close: nothing before counts
                     return TakenBars(1, made.rest()[-CLOSING:])
                 # Mostly an order is under way, and all is at rest before the first trade prints.
-                self._driver.play((made.opening(),))
+                start_ns, book = made.opening()
+                if self._alone is stretch:
+                    self._driver.show(book, start_ns)
+                else:
+                    self._driver.play(((start_ns, book),))
                 self._driver.run_until(made.first_trade_ns - 1)
-                if not self._enters(made):
+                if not self._enters(stretch, made):
                     return TakenBars(1, made.rest())
         if self._core.executor.stillness.stopped:
             return self._take_stopped(stretch, at, until_ns)
@@ -169,7 +175,7 @@ class BarLane:
         view = self._core.cache.views[made.closed.instrument]
         view.last_trade = made.bar.high if made.falls_first else made.bar.low
 
-    def _enters(self, made: MadeBar) -> bool:
+    def _enters(self, stretch: Stretch, made: MadeBar) -> bool:
         end_ns = made.bar.end_ns
         until_ns = self._driver.idle_until_ns()
         if until_ns > end_ns:
@@ -179,7 +185,7 @@ class BarLane:
         executor = self._core.executor
         if executor.stillness.stopped and self._says:
             return False  # each decision states what is wanted
-        self._until_ns = until_ns
+        self._until_ns, self._alone = until_ns, stretch
         self._holds = bool(executor.ledger.held)
         self.equity_micro = None if self._holds else executor.equity_mid_micro(end_ns)
         return True

@@ -28,7 +28,7 @@ from engine.domain.events import (
     OrderFilled,
 )
 from engine.domain.fills import SizeSource
-from engine.domain.instruments import AccountId, InstrumentId, Mode
+from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode
 from engine.domain.losses import yes_space
 from engine.domain.money import MICRO
 from engine.domain.perpetual_events import FundingPaid, FundingSettled, PositionLiquidated
@@ -66,6 +66,7 @@ BLOCK_PIECES = 4
 
 EQUITY_POINTS_MAX = 100_000
 """69 days of minutes; a longer replay keeps every second point, then every fourth, and so on."""
+_BASE = Leg.BASE
 
 
 _OF_PLUGIN = attrgetter("of_plugin")
@@ -451,12 +452,14 @@ class Replay:
         result.fills_unknown += event.source is SizeSource.UNKNOWN
         order = self._executor.order(event.order)
         if order is not None:
-            result.markets[order.instrument].fills += 1
-            terms = self._executor.ledger.state.instruments[order.instrument]
-            self._watch.filled(order, event, terms, now_ns)
+            key = order.instrument
+            result.markets[key].fills += 1
+            terms = self._executor.ledger.state.instruments[key]
+            if order.leg is not _BASE:  # else no outcome will tell what it was worth
+                self._watch.filled(order, event, terms, now_ns)
             bought, price = yes_space(order.side, order.leg, event.price, terms.price_unit)
             result.round_trips.on_fill(
-                order.instrument,
+                key,
                 bought=bought,
                 price=price / terms.price_unit,
                 size=event.size / 10**terms.size_decimals,
