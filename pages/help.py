@@ -141,6 +141,8 @@ SHORTCUTS = {
 GLOSSARY = {
     "Data set": "Imported bars, trades or prices of one market, kept under data in the home. Each "
     "can be replayed like a recording, prices alone cannot.",
+    "File": "A file of bars under data in the home. It is played as it is; its import makes a data "
+    "set of it.",
     "Rows": "What a data set is made of: bars, trades, or prices without a size.",
     "Trust": "How far data can be believed: complete (nothing is missing), gaps (something is, and "
     "when), inferred (made by a law), unknown (rows that do not show what is missing).",

@@ -13,10 +13,12 @@ import streamlit as st
 
 from engine.domain.commands import RunJob
 from engine.domain.instruments import Kind
+from engine.domain.jobs import arguments_of
 from engine.domain.jobs.markets import MarketsJob
 from engine.domain.listings import KINDS, ListingState
 from engine.domain.plain import PlainDict
 from engine.domain.settings import MarketFilter, SettingsDocument, SortedBy
+from engine.errors import BadInput
 from pages import Page
 from pages.kit import commands, drafts, guard, panels
 from pages.kit.data import ask, engine_id
@@ -28,7 +30,9 @@ from pages.kit.words import age, count
 from pages.shared import job, listing
 from pages.shared.listing import asked, terms
 from storage.catalog import venues
+from storage.jobs import schedule
 from storage.markets import categories, listings, market, matching, search
+from storage.settings import in_force
 from storage.views import Row
 from storage.views.frame import snapshot
 
@@ -104,23 +108,46 @@ def show_listing(*, searched: bool) -> None:
     if not known:
         panels.empty(
             "No list of markets has been fetched yet.",
-            "The worker fetches them all, Polymarket's some 80,000 in one to two minutes, and "
-            "later stores only changes. No key is needed; this list is not used to trade.",
+            "The worker fetches them all as soon as an account trades at a venue that lists them, "
+            "Polymarket's some 80,000 in one to two minutes, and later stores only changes. No key "
+            "is needed; this list is not used to trade.",
         )
     if commands.engine_runs():
         venue = _listed_by()
+        found = MarketsJob(venue=venue).model_dump()
+        by = _scheduled(found)
         button, words = st.columns([1, 6], vertical_alignment="center")
         if button.button("Fetch the list", key="fetch"):
-            given = json.dumps(MarketsJob(venue=venue).model_dump())
-            commands.send(RunJob(job=MarketsJob.kind(), arguments=given), SLOT)
+            commands.send(RunJob(job=MarketsJob.kind(), arguments=json.dumps(found)), SLOT)
         with words:
             panels.links(
                 panels.link("Progress and schedule: Jobs", "jobs"),
-                "switch on its schedule's entry “markets” to fetch it every five minutes",
+                f"the schedule fetches it, by its entry “{literal(by)}”"
+                if by
+                else "switch on its schedule's entry “markets” to fetch it every five minutes",
             )
     else:
         commands.note_no_engine()
     job.show_progress(SLOT)
+
+
+def _scheduled(wanted: PlainDict) -> str:
+    """Return the first entry of the schedule that is due and fetches this list, '' = there is none.
+
+    An entry says its job in the settings, and whether it is due in what the engine reports.
+    """
+    entries = ask(in_force, engine_id()).document.schedule
+    for row in ask(schedule, engine_id()):
+        entry = entries.get(row["name"])
+        if entry is None or entry.job != MarketsJob.kind() or row["next_ns"] is None:
+            continue
+        try:
+            given = arguments_of(entry.job, json.dumps(entry.arguments))
+        except BadInput:
+            continue  # the row of the schedule says what is wrong with it
+        if given.model_dump() == wanted:
+            return str(row["name"])
+    return ""
 
 
 def _listed_by() -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import streamlit as st
 
@@ -29,7 +30,7 @@ from pages.kit.names import market
 from pages.kit.panels import panel
 from pages.kit.tables import Col, ColKind, TableRow, choice, columns_of, page_behind, table, turn
 from pages.kit.words import NOTHING, age, count, moment
-from pages.shared import job
+from pages.shared import backtest, job
 from storage import datasets, views
 from storage.datasets import Dataset
 from storage.feeds import GAP_KEY, gaps
@@ -165,6 +166,7 @@ def main() -> None:
 
 IMPORT = "import"
 ENDINGS = ["csv", "gz", "zip", "json", "jsonl", "ndjson", "parquet", "npz"]
+FILES = columns_of(Col("name", "File"), Col("size", kind=ColKind.TEXT))
 GAPS_SHOWN = 20
 ROWS_MAX = 101
 
@@ -198,6 +200,7 @@ def show_datasets() -> None:
             "become data sets that are replayed like a recording. Bring one below, or:",
             ".venv/bin/python -m engine data import PATH --instrument binance:BTC/USDT",
         )
+        _show_files()
         return
     chosen = choice(
         list(map(dataset_row, known)), DATASETS, key="datasets", ids=[one.name for one in known]
@@ -207,6 +210,26 @@ def show_datasets() -> None:
         panels.note("Select a row for its gaps and files, to replay, prove or delete it.")
     else:
         show_dataset(found)
+    _show_files()
+
+
+def _show_files() -> None:
+    """Draw the files of bars that lie here as they are, each with the way to a backtest on it."""
+    folder, rows = config().data_folder, []
+    for name in backtest.files():
+        with suppress(FileNotFoundError):
+            if (folder / name).is_file():
+                rows.append({"name": name, "size": said_bytes((folder / name).stat().st_size)})
+    if not rows:
+        return
+    st.markdown("**Files of bars**, played as they are")
+    chosen = choice(rows, FILES, key="bar_files", ids=[row["name"] for row in rows])
+    if chosen is None:
+        panels.note(
+            "Select a row for a backtest on it. Gaps and trust are known of what was imported."
+        )
+    else:
+        panels.links(panels.link(f"Backtest on {chosen}", "runs", path=str(chosen)))
 
 
 def dataset_row(one: Dataset) -> dict[str, object]:

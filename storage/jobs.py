@@ -382,6 +382,14 @@ def last_posted(connection: Connection, engine_id: str) -> dict[str, int]:
     return {name: int(at_ns) for name, at_ns in rows}
 
 
+def ever_posted(connection: Connection, engine_id: str) -> frozenset[str]:
+    """Return the names of the entries that were posted once or more."""
+    rows = connection.execute(
+        "SELECT name FROM schedule WHERE engine_id = ? AND last_ns IS NOT NULL", (engine_id,)
+    )
+    return frozenset(str(name) for (name,) in rows)
+
+
 def schedule(connection: Connection, engine_id: str) -> list[Row]:
     """Return the schedule as the engine reported it last, what is due first first."""
     return query(

@@ -310,6 +310,7 @@ class ScheduleEntry(Settings):
         title="On by itself",
         description="where it is off: on as soon as an account's venue lists markets",
     )
+    at_once: bool = Field(False, title="First at once", description="first when it is new and on")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -323,7 +324,9 @@ def _nightly() -> dict[str, ScheduleEntry]:
         "backup": ScheduleEntry(cron="10 2 * * *", job="backup"),
         "compact": ScheduleEntry(cron="0 3 * * *", job="compact"),
         "pnl": ScheduleEntry(cron="0 0 * * *", job="pnl"),
-        "markets": ScheduleEntry(cron="*/5 * * * *", job="markets", on=False, by_itself=True),
+        "markets": ScheduleEntry(
+            cron="*/5 * * * *", job="markets", on=False, by_itself=True, at_once=True
+        ),
         "canary": ScheduleEntry(cron="20 3 * * *", job="canary", on=False),
         "report": ScheduleEntry(cron="0 8 * * *", job="report", local=True),
         "report-weekly": ScheduleEntry(

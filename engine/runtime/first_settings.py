@@ -90,7 +90,12 @@ DOCUMENT = {
         },
     },
     "schedule": {
-        "markets-demo": {"cron": "*/5 * * * *", "job": "markets", "arguments": {"venue": "demo"}},
+        "markets-demo": {
+            "cron": "*/5 * * * *",
+            "job": "markets",
+            "arguments": {"venue": "demo"},
+            "at_once": True,
+        },
     },
 }
 

@@ -291,11 +291,18 @@ def toasts(newest: Sequence[AlertSeen], now_ns: int) -> str:
     made = "".join(
         f'<a class="pb-alert {"pb-bad" if one.severity is Severity.CRITICAL else "pb-warn"}" '
         f'href="/alerts" target="_self"><b>{escape(one.severity.upper())} '
-        f"{escape(described(one.kind).title)}</b><br>{escape(one.text[:TOAST_LENGTH_MAX])}</a>"
+        f"{escape(described(one.kind).title)}</b><br>{escape(_fitted(one.text))}</a>"
         for one in newest
         if 0 <= now_ns - one.last_ns <= TOAST_NS
     )
     return f'<div class="pb-toasts" role="log">{made}</div>' if made else ""
+
+
+def _fitted(text: str) -> str:
+    """Return a text whole, or its first words with a sign that more of it stands on *Alerts*."""
+    if len(text) <= TOAST_LENGTH_MAX:
+        return text
+    return text[:TOAST_LENGTH_MAX].rsplit(" ", 1)[0] + " …"
 
 
 def html(shown: Sequence[StatusCell], now_ns: int, *, alive: bool) -> str:

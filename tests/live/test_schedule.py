@@ -106,6 +106,20 @@ def test_what_was_due_while_the_engine_was_away_is_posted_at_its_start(posts: Po
     assert posts.posted == ["missed"]
 
 
+def test_an_entry_that_is_first_at_once_is_posted_in_seconds_and_then_at_its_times(
+    posts: Posts,
+) -> None:
+    cron = {"listing": "*/5 * * * *", "nightly": "0 3 * * *"}
+    posts.schedule.apply(cron, {}, first={"listing"})
+    assert posts.schedule.next_ns()["listing"] - posts.clock.now_ns() <= 5 * SECOND_NS
+    posts.goes_on(0.001)
+    posts.until(lambda: posts.posted == ["listing"])
+    posts.looked()
+    assert posts.schedule.next_ns()["listing"] == at("2026-03-01T01:05:00")
+    posts.schedule.apply(cron, {"listing": posts.clock.now_ns()})
+    assert posts.schedule.next_ns()["listing"] == at("2026-03-01T01:05:00")
+
+
 def test_new_settings_replace_the_old_ones(posts: Posts) -> None:
     posts.schedule.apply({"a": "0 * * * *"}, {})
     posts.schedule.apply({"b": "30 * * * *"}, {})

@@ -241,3 +241,5 @@ def test_a_new_alert_stands_over_the_page_for_some_seconds_escaped() -> None:
     assert "&lt;b&gt;it" in shown
     assert 'href="/alerts"' in shown
     assert toasts(newest, NOW + 16 * SECOND) == ""
+    (long,) = (msgspec.structs.replace(one, text="price went away " * 20) for one in newest)
+    assert "away …</a>" in toasts([long], NOW + 14 * SECOND)

@@ -36,6 +36,7 @@ from storage.datasets import (
     RowCounts,
 )
 from storage.feeds import put_title
+from storage.files import said_bytes
 from storage.jobs import (
     JobProgress,
     JobState,
@@ -50,6 +51,7 @@ from storage.jobs import (
     queue,
     report_progress,
 )
+from storage.own_files import keep
 from storage.rounds import RoundSeen, put_rounds
 from storage.settings import latest
 from storage.users import ENGINE_ID
@@ -563,6 +565,18 @@ def test_a_data_set_is_listed_with_its_trust_proven_and_deleted(
     page.button(key="delete_btc").click().run()
     assert "Nothing has been imported yet" in texts(page)
     assert not list(config.data_folder.iterdir())
+
+
+def test_a_file_of_bars_is_listed_with_the_way_to_a_backtest_on_it(
+    opened: Opened, config: Config
+) -> None:
+    keep(config.data_folder, "three-days.csv.gz", b"x" * 1_000)
+    page = opened("recordings")
+    [row] = page.dataframe[0].value.to_dict("records")
+    assert (row["name"], row["size"]) == ("three-days.csv.gz", said_bytes(1_000))
+    page.session_state["chosen:bar_files"] = "three-days.csv.gz"
+    page.run()
+    assert "/runs?path=three-days.csv.gz" in texts(page)
 
 
 def test_an_import_and_its_preview_leave_as_jobs(opened: Opened, config: Config) -> None:

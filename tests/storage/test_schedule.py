@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.database import connect_writer, transaction
-from storage.jobs import ScheduleSeen, last_posted, note_posted, put_schedule
+from storage.jobs import ScheduleSeen, ever_posted, last_posted, note_posted, put_schedule
 from storage.schema import migrate
 
 ENGINE = "e1"
@@ -41,6 +41,7 @@ def test_when_an_entry_was_posted_outlives_its_rewriting(state: sqlite3.Connecti
         note_posted(state, ENGINE, "a", 50)
     put(state, entry("a", 300), now_ns=60)
     assert last_posted(state, ENGINE) == {"a": 50}
+    assert ever_posted(state, ENGINE) == {"a"}
 
 
 def test_an_entry_never_posted_has_missed_nothing_before_it_was_known(
@@ -48,4 +49,5 @@ def test_an_entry_never_posted_has_missed_nothing_before_it_was_known(
 ) -> None:
     put(state, entry("a"), now_ns=7)
     assert last_posted(state, ENGINE) == {"a": 7}
+    assert ever_posted(state, ENGINE) == frozenset()
     assert last_posted(state, "other") == {}

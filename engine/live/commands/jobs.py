@@ -7,7 +7,7 @@ what is due becomes a command like any other, with its audit row and its answer.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection
 from types import MappingProxyType
@@ -28,7 +28,7 @@ from engine.venues.registry import plugins
 from storage import jobs
 from storage.commands import leave
 from storage.database import transaction
-from storage.jobs import ScheduleSeen, last_posted, note_posted, put_schedule
+from storage.jobs import ScheduleSeen, ever_posted, last_posted, note_posted, put_schedule
 
 WHO = "schedule"
 ZONE = "UTC"
@@ -67,7 +67,10 @@ class Schedules:
             self._zone = engine.settings.document.alerts.zone
             engine.state.do(
                 lambda c: self._loop.call_soon_threadsafe(
-                    self._apply, entries, last_posted(c, engine.engine_id)
+                    self._apply,
+                    entries,
+                    last_posted(c, engine.engine_id),
+                    ever_posted(c, engine.engine_id),
                 )
             )
         if self._schedule is not None:
@@ -79,7 +82,12 @@ class Schedules:
 
     # -- the schedule ------------------------------------------------------------------------------
 
-    def _apply(self, entries: dict[str, ScheduleEntry], last_ns: dict[str, int]) -> None:
+    def _apply(
+        self,
+        entries: dict[str, ScheduleEntry],
+        last_ns: dict[str, int],
+        posted: frozenset[str],
+    ) -> None:
         self._entries = entries
         wrong = {name: problem for name, entry in entries.items() if (problem := _wrong(entry))}
         on = {name: entry.cron for name, entry in entries.items() if entry.on and name not in wrong}
@@ -90,7 +98,10 @@ class Schedules:
             {}
             if self._schedule is None
             else self._schedule.apply(
-                on, last_ns, {name: self._zone_of(entry) for name, entry in entries.items()}
+                on,
+                last_ns,
+                {name: self._zone_of(entry) for name, entry in entries.items()},
+                first={name for name in on if entries[name].at_once} - posted,
             )
         )
         self._problems = {**wrong, **refused}
@@ -227,6 +238,7 @@ def cancel_job(engine: Engine, command: CancelJob, who: str) -> Pending:
 # -- APScheduler's thread says what is due; who receives it does the work --------------------------
 
 SECOND_NS = 1_000_000_000
+FIRST_AFTER = timedelta(seconds=3)
 
 
 class Schedule:
@@ -251,13 +263,15 @@ class Schedule:
         entries: Mapping[str, str],
         last_ns: Mapping[str, int],
         zones: Mapping[str, str] = NO_ZONES,
+        first: Collection[str] = (),
     ) -> dict[str, str]:
         """Work by these entries, name → cron, from now on; give what is wrong with which.
 
         `last_ns` says when each was posted last. What was due since then is posted at once. `zones`
-        names the zone of an entry's times, by default UTC. A time that a change of the clock skips
-        is due when it would have been, one that comes twice is due once. A last time that lies
-        ahead, because the clock was set back, puts off no more than one time.
+        names the zone of an entry's times, by default UTC. Those `first` names are due in seconds,
+        once what the schedule writes of itself has been written. A time that a change of the clock
+        skips is due when it would have been, one that comes twice is due once. A last time that
+        lies ahead, because the clock was set back, puts off no more than one time.
         """
         problems: dict[str, str] = {}
         for job in self._scheduler.get_jobs():
@@ -271,6 +285,8 @@ class Schedule:
             last = last_ns.get(name)
             # Where a time was missed, the trigger's own next one is that time: it is due now.
             due = None if last is None else self._near(trigger, _next(trigger, last))
+            if name in first:
+                due = datetime.fromtimestamp(self._now_ns() // SECOND_NS, UTC) + FIRST_AFTER
             since = {} if due is None else {"next_run_time": due}
             self._scheduler.add_job(self._post, trigger, args=(name,), id=name, **since)
         return problems
