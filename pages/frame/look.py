@@ -116,7 +116,7 @@ border-left:1px solid var(--pb-line);box-shadow:-6px 0 18px rgba(0,0,0,.16)}}
 .pb-alert p{margin:.05rem 0}.pb-alert span{color:var(--pb-dim);font-size:.85rem}
 .pb-alert.pb-bad{border-color:var(--pb-bad)}.pb-alert.pb-warn{border-color:var(--pb-warn)}
 td.pb-ok,td.pb-warn,td.pb-bad,td.pb-dim{white-space:nowrap}
-.pb-facts td{overflow-wrap:anywhere}
+.pb-facts td{overflow-wrap:anywhere}.pb-facts th+td:last-child{min-width:9ch}
 .pb-toasts{position:fixed;right:1rem;bottom:1rem;z-index:80;width:min(22rem,calc(100vw - 2rem));
 display:flex;flex-direction:column;gap:.4rem;font-size:.85rem}
 .pb-toasts .pb-alert{background:var(--pb-panel);color:inherit;text-decoration:none;

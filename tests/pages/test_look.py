@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import Browser
 
+from engine.domain.intents import ResidualReason
 from pages.frame import look
+from pages.kit.panels import facts_html
+from pages.shared.why import left_words
 
 READABLE = 4.5
 """The least contrast of text, WCAG 2.1, success criterion 1.4.3."""
@@ -28,3 +32,29 @@ def test_the_words_of_a_primary_button_can_be_read(theme: str) -> None:
         (luminance(named["accent"]), luminance(named["on-accent"])), reverse=True
     )
     assert (lighter + 0.05) / (darker + 0.05) >= READABLE
+
+
+def test_a_figure_beside_a_long_name_stands_in_one_line(browser: Browser) -> None:
+    name = left_words(ResidualReason.DUST)
+    table = facts_html([(name, "1,356"), ("a short name", "12,345,678")])
+    page = browser.new_page()
+    try:
+        page.set_content(f"<style>{look._CSS}</style><div style='width:280px'>{table}</div>")
+        lines = "cell => { const r = document.createRange(); r.selectNodeContents(cell);"
+        lines += " return new Set([...r.getClientRects()].map(one => one.top)).size }"
+        first, second = (one.evaluate(lines) for one in page.locator("td").all())
+        wide = page.locator("table").evaluate("table => table.offsetWidth")
+    finally:
+        page.close()
+    assert (first, second) == (1, 1)
+    assert wide <= 280
+
+
+def test_a_long_word_beside_a_name_breaks_and_leaves_the_page_its_width(browser: Browser) -> None:
+    page = browser.new_page()
+    try:
+        table = facts_html([("Digest", "f" * 90)])
+        page.set_content(f"<style>{look._CSS}</style><div style='width:280px'>{table}</div>")
+        assert page.locator("table").evaluate("table => table.offsetWidth") <= 280
+    finally:
+        page.close()
