@@ -26,7 +26,14 @@ from engine.domain.products.funding import RATE_DECIMALS
 from engine.errors import BadInput
 from engine.lab.formats.numbers import DECIMALS_MAX, S, parts_of, plain_parts, stamp_ns
 from engine.lab.formats.subject import OneInstrument
-from engine.lab.formats.tables import Cells, FileHead, TableFile, bytes_of, column_places
+from engine.lab.formats.tables import (
+    Cells,
+    FileHead,
+    Meant,
+    TableFile,
+    bytes_of,
+    column_places,
+)
 from storage.datasets import ColumnBlock, DataKind, RowCounts
 
 ROLES: Mapping[DataKind, tuple[str, ...]] = {
@@ -179,7 +186,7 @@ class CellReader:
         column → value of the rows that are meant. `sort` = by time, in memory, before they are
         looked at. Raises BadInput for a column that is not there.
         """
-        self._rows_meant = OneInstrument(table.path.name, table.header, only or {}).of(table.rows)
+        meant, rows = OneInstrument(table.path.name, table.header, only or {}), table.rows
         self._repeats: dict[int, None] = {}
         self._sort = sort
         self._exact = not (one.rounds or one.kind is DataKind.PRICES)
@@ -191,6 +198,10 @@ class CellReader:
         own = type(one).translated is not Format.translated
         self._translated = one.translated if own else None
         self._fold = one.folding()
+        if table.narrowed is not None and self._fold is None and not own:
+            columns = meant.columns | set(places.values())
+            rows = table.narrowed(Meant(columns, meant.asked, meant.passed))
+        self._rows_meant = meant.of(rows)
         self._last = tuple(before)
         self._widest = max(places.values()) + 1
         if self._fold is not None:

@@ -55,10 +55,21 @@ class OneInstrument:
                 there = ", ".join(names) or "no header"
                 raise BadInput(f"{file}, line 1: has no column {column!r}; it has {there}")
         self._file, self._only = file, only
-        self._asked = [(names.index(column), value) for column, value in only.items()]
+        self.asked = [(names.index(column), value) for column, value in only.items()]
         self._subjects = [(at, name) for at, name in enumerate(names) if name in SUBJECTS]
-        self.trivial = not self._asked and not self._subjects
+        self.trivial = not self.asked and not self._subjects
         """True = every row is passed on, and none is looked at."""
+        self._others: dict[str, None] = {}
+
+    @property
+    def columns(self) -> set[int]:
+        """The places of the columns it looks at."""
+        return {at for at, _ in self.asked} | {at for at, _ in self._subjects}
+
+    def passed(self, value: str) -> None:
+        """Remember what the first asked column says of rows that are not meant."""
+        if len(self._others) < VALUES_KEPT:
+            self._others[value] = None
 
     def of(self, rows: Iterator[tuple[int, Cells]]) -> Iterator[tuple[int, Cells]]:
         """Return the rows that are meant, with their lines. Raises BadInput naming the values."""
@@ -66,19 +77,17 @@ class OneInstrument:
 
     def _of(self, rows: Iterator[tuple[int, Cells]]) -> Iterator[tuple[int, Cells]]:
         first: Cells | None = None
-        others: dict[str, None] = {}
         for line, cells in rows:
-            if not all(len(cells) > at and cells[at].strip() == v for at, v in self._asked):
-                if len(others) < VALUES_KEPT:
-                    at = self._asked[0][0]
-                    others[cells[at].strip() if len(cells) > at else ""] = None
+            if not all(len(cells) > at and cells[at].strip() == v for at, v in self.asked):
+                at = self.asked[0][0]
+                self.passed(cells[at].strip() if len(cells) > at else "")
                 continue
             if first is None:
                 first = cells
             self._check(line, first, cells)
             yield line, cells
-        if first is None and self._asked:
-            said = ", ".join([one for one in others if one][:VALUES_SAID])
+        if first is None and self.asked:
+            said = ", ".join([one for one in self._others if one][:VALUES_SAID])
             raise BadInput(
                 f"{self._file}: no row has {only_text(self._only)}; {self._asked_name()} is there "
                 f"as {said or 'nothing'}"

@@ -13,15 +13,19 @@ import gzip
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
 from engine.errors import BadInput, os_sentence
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 JSON_BYTES_MAX = 1 << 30
 """Largest JSON document: it is read whole. Lines of JSON have no such end."""
@@ -32,6 +36,8 @@ Cells = list[str]
 JsonRow = dict[str, object] | list[object]
 AnyRow = TypeVar("AnyRow", Cells, JsonRow)
 NUMPY_FIELDS_MAX = 64
+ROWS_AT_ONCE = 1_024
+"""Rows of a Parquet file that become text together: its head costs no more than these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,16 @@ class FileHead:
     rows: tuple[tuple[str, ...], ...]
 
 
+class Meant(NamedTuple):
+    """Which cells and rows of a table are looked at."""
+
+    columns: Collection[int]
+    asked: Sequence[tuple[int, str]]
+    """Column and value of the rows that are meant; empty = all are."""
+    passed: Callable[[str], None]
+    """Takes what the first asked column says of rows that are passed over, each value once."""
+
+
 @dataclass(kw_only=True)
 class TableFile:
     """A file being read: its columns, then its rows, each with its line or row number from 1."""
@@ -52,6 +68,9 @@ class TableFile:
     path: Path
     header: tuple[str, ...] = ()
     rows: Iterator[tuple[int, Cells]] = field(default_factory=lambda: iter(()))
+    narrowed: Callable[[Meant], Iterator[tuple[int, Cells]]] | None = None
+    """Begins anew and gives only the rows that are meant, with their numbers, and only the cells
+    that are looked at, the others empty; None = every cell must be read."""
 
     def head(self) -> FileHead:
         """Return its beginning; the rows are still all there afterwards."""
@@ -264,27 +283,85 @@ def _text(value: object) -> str:
 
 
 def _parquet(path: Path) -> TableFile:
+    with _parquet_file(path) as file:
+        header = tuple(file.schema_arrow.names)
+    # A name with a dot may be one of a part of a column, one that is there twice is of two.
+    plain = len(set(header)) == len(header) and not any("." in name for name in header)
+    everything = Meant(range(len(header)), (), lambda _: None)
+    return TableFile(
+        path=path,
+        header=header,
+        rows=_parquet_rows(path, header, everything),
+        narrowed=(lambda meant: _parquet_rows(path, header, meant)) if plain else None,
+    )
+
+
+def _parquet_file(path: Path) -> pq.ParquetFile:
     import pyarrow as pa  # noqa: PLC0415 takes a third of a second, and only these files need it
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     try:
-        file = pq.ParquetFile(path)
+        return pq.ParquetFile(path)
     except pa.ArrowException as error:
         raise BadInput(f"{path.name} cannot be read as Parquet: {error}") from None
 
-    def rows() -> Iterator[tuple[int, Cells]]:
-        number = 0
-        with file:
-            try:
-                for batch in file.iter_batches():
-                    columns = [column.to_pylist() for column in batch.columns]
-                    for values in zip(*columns, strict=True):
-                        number += 1
-                        yield number, [_text(value) for value in values]
-            except (pa.ArrowException, OSError) as error:
-                raise BadInput(f"{path.name}, row {number + 1}: is damaged: {error}") from None
 
-    return TableFile(path=path, header=tuple(file.schema_arrow.names), rows=rows())
+def _parquet_rows(path: Path, header: Sequence[str], meant: Meant) -> Iterator[tuple[int, Cells]]:
+    """Yield the rows that are meant of a Parquet file, reading no column that is not looked at."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    places = sorted({*meant.columns, *(at for at, _ in meant.asked)})
+    names = None if len(places) == len(header) else [header[at] for at in places]
+    number = 0
+    with _parquet_file(path) as file:
+        try:
+            for batch in file.iter_batches(columns=names):
+                found = [batch.column(at) for at in range(batch.num_columns)]
+                columns = dict(zip(places, found, strict=True))
+                here = _rows_meant(columns, meant, batch.num_rows)
+                for first in range(0, len(here), ROWS_AT_ONCE):
+                    some = here[first : first + ROWS_AT_ONCE]
+                    if len(here) == batch.num_rows:
+                        parts = [one.slice(first, len(some)).to_pylist() for one in found]
+                    else:
+                        parts = [one.take(pa.array(some)).to_pylist() for one in found]
+                    for at, values in zip(some, zip(*parts, strict=True), strict=True):
+                        cells = [""] * len(header)
+                        for place, value in zip(places, values, strict=True):
+                            cells[place] = _text(value)
+                        yield number + at + 1, cells
+                number += batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            raise BadInput(f"{path.name}, row {number + 1}: is damaged: {error}") from None
+
+
+def _rows_meant(columns: Mapping[int, pa.Array], meant: Meant, count: int) -> Sequence[int]:
+    """Return the places of the rows that are meant; tell what the first asked column says else."""
+    import numpy as np  # noqa: PLC0415
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    kept: set[int] | None = None
+    for at, value in meant.asked:
+        column = columns[at]
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            # Only what holds the value as it is can be the value with blanks around it.
+            may = pc.fill_null(pc.match_substring(column, value), False)
+            found = pc.indices_nonzero(may)
+            places: Sequence[int] = found.to_pylist()
+            said = column.take(found).to_pylist()
+        else:
+            places, said = range(count), column.to_pylist()
+        is_it = {at for at, cell in zip(places, said, strict=True) if _text(cell).strip() == value}
+        kept = is_it if kept is None else kept & is_it
+    if kept is None:
+        return range(count)
+    here = sorted(kept)
+    passed = np.ones(count, dtype=np.bool_)
+    passed[here] = False
+    for cell in pc.unique(columns[meant.asked[0][0]].filter(pa.array(passed))).to_pylist():
+        meant.passed(_text(cell).strip())
+    return here
 
 
 def _numpy(path: Path) -> TableFile:
