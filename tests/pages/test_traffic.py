@@ -117,38 +117,40 @@ def draws(frames: list[bytes]) -> int:
     return sorted(parts.values())[-2] if len(parts) > 1 else 0
 
 
-def drawn(page: Page, received: dict[str, list[bytes]], times: int) -> None:
-    """Wait until every tab has drawn its own part anew so often."""
+def drawn(tab: Page, frames: list[bytes], times: int) -> None:
+    """Wait until a tab has drawn its own part anew so often."""
     until = time.monotonic() + PATIENCE_S
-    while late := {
-        path: number for path, frames in received.items() if (number := draws(frames)) < times
-    }:
-        assert time.monotonic() < until, f"these do not draw themselves anew: {late}"
-        page.wait_for_timeout(500)
+    while (number := draws(frames)) < times:
+        assert time.monotonic() < until, f"{tab.url} was drawn anew {number} times"
+        tab.wait_for_timeout(500)
 
 
 @pytest.fixture(scope="module")
 def told(desk: Desk, browser: Browser) -> dict[str, Counter[str]]:
-    """Open every page in a tab of its own, let all settle, and count what each is told."""
+    """Open every page in a tab of its own, let it settle, and count what it is told.
+
+    One after the other: beside the slowest the others would draw themselves ten times as often.
+    """
     with opened(browser) as first:
         sign_in(first, desk)
-        received = {}
-        for path in PAGES:
-            tab = first.context.new_page()
-            received[path] = heard_by(tab)
-            tab.goto(f"{desk.address}/{path}")
-            tab.wait_for_selector(".pb-tick")
-        drawn(first, received, SETTLED)
-        began = time.monotonic()
-        for frames in received.values():
-            frames.clear()
-        drawn(first, received, WATCHED)
-        minutes = math.ceil((time.monotonic() - began) / 60)
-        counted = {path: Counter(map(element, frames)) for path, frames in received.items()}
-        for path, kinds in counted.items():
-            kinds.update(bytes=sum(map(len, received[path])), minutes=minutes)
-            kinds.update(heavy(received[path]))
-        return counted
+        first.goto("about:blank")
+        return {path: watched(first.context.new_page(), desk, path) for path in PAGES}
+
+
+def watched(tab: Page, desk: Desk, path: str) -> Counter[str]:
+    """Return what a page is told at rest: messages by kind, bytes, and minutes it was watched."""
+    frames = heard_by(tab)
+    tab.goto(f"{desk.address}/{path}")
+    tab.wait_for_selector(".pb-tick")
+    drawn(tab, frames, SETTLED)
+    began = time.monotonic()
+    frames.clear()
+    drawn(tab, frames, WATCHED)
+    counted = Counter(map(element, frames))
+    counted.update(bytes=sum(map(len, frames)), minutes=math.ceil((time.monotonic() - began) / 60))
+    counted.update(heavy(frames))
+    tab.close()
+    return counted
 
 
 def heavy(frames: list[bytes]) -> dict[str, int]:
