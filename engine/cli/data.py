@@ -205,6 +205,8 @@ def _demo(args: argparse.Namespace, config: Config) -> int:
 
     if args.file.exists():
         raise BadInput(f"{args.file} is there already: name another file")
+    if not args.file.parent.is_dir():  # hours are not played for a file that cannot be written
+        raise BadInput(f"{args.file}: there is no folder {args.file.parent}")
     began_ns = stamp_ns(args.since)
     if began_ns is None:
         raise BadInput(f"--from {args.since!r} is no time: write ISO 8601, e.g. 2026-11-02")

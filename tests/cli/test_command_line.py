@@ -20,6 +20,8 @@ from engine.__main__ import BAD_ARGUMENTS, BROKEN, PROBLEM, build_parser, comman
 from engine.cli.command import kinds
 from engine.cli.kill import require_home
 from engine.config import load
+from engine.contracts.things import things
+from engine.lab import demo_bars
 from engine.locks import locked
 from storage.database import reading
 from tests.live.programs import prepare
@@ -30,6 +32,7 @@ GARBAGE = [
     "", "inf", "-inf", "nan", "1e308", "0", "-1", "0.5", "1_0", "9" * 400, "9" * 22, "{}", "=",
     "--", "a\nb\x1b[31m", "x" * 20_000, "http://[", "\udcff🦄",
 ]  # fmt: skip
+MINUTES = 3
 STEP = 5
 """Not a divisor of how many there are: neighbours differ."""
 
@@ -39,6 +42,7 @@ WALLET = "0x" + "ab" * 20
 NEEDED: dict[str, list[str]] = {
     "command": ["kill", "--wait", "0"],
     "credentials": ["list"],
+    "data demo": ["bars.csv"],
     "incident": AT,
     "quotes": ["demo", "--wait", "0"],
     "replay": [NOWHERE],
@@ -126,6 +130,14 @@ def line(
     monkeypatch.chdir(tmp_path)  # nobody's .env
     # `strategies new inf` is a name like any other: its skeleton is no plug-in of this clone.
     monkeypatch.setattr("engine.cli.strategies.folders", lambda: [tmp_path / "plugins"])
+    # `strategies check --` checks all there are, as tests/contracts does: here one is enough.
+    checked = [one for one in things() if (one.kind, one.name) == ("strategies", "rebalance")]
+    monkeypatch.setattr("engine.contracts.things.things", lambda: checked)
+    # `data demo FILE` plays hours, as tests/lab/test_demo_bars.py does: here minutes are enough.
+    played = demo_bars.demo_bars
+    monkeypatch.setattr(
+        demo_bars, "demo_bars", lambda seed, at_ns, _minutes: played(seed, at_ns, MINUTES)
+    )
     return Line(homes, monkeypatch, capsys)
 
 
@@ -135,13 +147,13 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     return commands.choices[name]
 
 
-def tries(parser: argparse.ArgumentParser, needed: list[str]) -> Iterator[list[str]]:
+def tries(parser: argparse.ArgumentParser, command: str) -> Iterator[list[str]]:
     """Give the words that follow a command, one argument of them garbage."""
-    position = 0
+    needed, position = NEEDED.get(command, []), 0
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for name, inner in action.choices.items():
-                for words in tries(inner, []):
+                for words in tries(inner, f"{command} {name}"):
                     yield [name, *words]
         elif action.option_strings:
             words = GARBAGE if action.nargs != 0 else GARBAGE[-3:]
@@ -157,7 +169,7 @@ def tries(parser: argparse.ArgumentParser, needed: list[str]) -> Iterator[list[s
 def test_garbage_in_any_argument_is_answered_at_once_in_words(name: str, line: Line) -> None:
     home = "desk" if name in DESK else "taken"
     line.run([name, "--help"], home)  # what it imports is not what it waits for
-    for words in tries(parser_of(name), NEEDED.get(name, [])):
+    for words in tries(parser_of(name), name):
         line.refuses([name, *words], home)
     assert line.failures == []
 

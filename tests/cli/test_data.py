@@ -85,3 +85,13 @@ def test_an_hour_of_the_demo_exchange_is_written_and_played(
     said(capsys, "data", "demo", str(path), code=3)
     said(capsys, "data", "demo", str(bars.with_name("x.csv")), "--from", "soon", code=3)
     assert not bars.with_name("x.csv").exists()
+
+
+def test_bars_for_a_folder_that_is_not_there_are_refused_before_they_are_played(
+    bars: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr("engine.lab.demo_bars.demo_bars", lambda *_: iter(asked.append(1) or ()))
+    answer = said(capsys, "data", "demo", str(bars.with_name("none") / "demo.csv"), code=3)
+    assert "there is no folder" in answer["text"]
+    assert asked == []
