@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +34,8 @@ class Desk:
         self.state = home / "pitboss.db"
         migrate(self.state)
         self.running: list[subprocess.Popen[bytes]] = []
+        # Opened once: each opening reads the whole schema, and a wait looks a thousand times.
+        self.connection = connect_writer(self.state)
 
     def worker(self, **environment: str) -> subprocess.Popen[bytes]:
         with (self.home / "worker.log").open("ab") as log:
@@ -50,25 +50,22 @@ class Desk:
         return program
 
     def queue(self, kind: str, **arguments: Any) -> int:
-        with closing(connect_writer(self.state)) as connection:
-            return queue(
-                connection,
-                engine_id=ENGINE_ID,
-                kind=kind,
-                arguments=json.dumps(arguments),
-                who="test",
-                now_ns=time.time_ns(),
-            )
+        return queue(
+            self.connection,
+            engine_id=ENGINE_ID,
+            kind=kind,
+            arguments=json.dumps(arguments),
+            who="test",
+            now_ns=time.time_ns(),
+        )
 
     def job(self, number: int) -> Job:
-        with closing(connect_writer(self.state)) as connection:
-            job = find(connection, ENGINE_ID, number)
+        job = find(self.connection, ENGINE_ID, number)
         assert job is not None
         return job
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.state)) as connection:
-            return connection.execute(sql).fetchall()
+        return [tuple(row) for row in self.connection.execute(sql)]
 
     def ended(self, number: int) -> Job:
         self.until(lambda: self.job(number).state in JOB_ENDS, f"job {number} ends")
@@ -95,12 +92,13 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     for program in made.running:
         program.kill()
         program.wait(150)
+    made.connection.close()
 
 
 @pytest.fixture(scope="module")
 def long_tape(make_recording: Callable[..., Path]) -> Path:
     """Return a recording that takes some seconds to replay."""
-    return make_recording(markets=40, frames=560)
+    return make_recording(markets=40, frames=320)
 
 
 def children_of(pid: int) -> list[int]:
@@ -138,8 +136,7 @@ def test_a_running_job_is_cancelled_and_leaves_nothing(desk: Desk, long_tape: Pa
     number = desk.queue("replay", path=str(long_tape))
     worker = desk.worker()
     desk.under_way(number)
-    with closing(connect_writer(desk.state)) as connection:
-        cancel(connection, engine_id=ENGINE_ID, job=number, who="ann", now_ns=time.time_ns())
+    cancel(desk.connection, engine_id=ENGINE_ID, job=number, who="ann", now_ns=time.time_ns())
     job = desk.ended(number)
     assert (job.state, job.error) == (JobState.CANCELLED, "cancelled by ann")
     assert desk.rows("SELECT count(*) FROM runs") == [(0,)]
