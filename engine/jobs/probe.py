@@ -18,13 +18,13 @@ def probe(job: ProbeJob, context: JobContext) -> Mapping[str, object]:
     if job.strategy:
         found = probe_strategy(job.strategy)
         words = f"{job.strategy}: {found['fills']} fills on a made-up path of {found['bars']}"
-        return {"told": words, **found, "of": "a made-up path"}
+        return {**found, "told": words, "of": "a made-up path"}
     if not (job.rule or job.indicator):
         raise BadInput("name an indicator, or give a rule or a strategy")
     with _bars(job, context) as path:
         if job.rule:
             found = probe_rule(path, job.rule)
-            words = f"{found['fills']} fills over {found['count']:,} bars of {found['bars']}"
+            words = str(found["summary"])
         else:
             found = probe_indicator(path, job.number())
             words = f"{job.indicator} over {found['count']:,} bars of {found['bars']}"

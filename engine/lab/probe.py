@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import exp, sin
 from pathlib import Path
@@ -22,17 +22,25 @@ from engine.bots.signals import Signals
 from engine.bots.slices import SECOND_NS
 from engine.caches.markets import MarketCache
 from engine.config import Config
-from engine.domain.bars import BarUnit, bar_spec
+from engine.domain.bars import BarSpec, BarUnit, bar_spec
 from engine.domain.decisions import Decision
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import BarClosed, InstrumentListed, OrderFilled
 from engine.domain.instruments import BotId
 from engine.domain.money import MICRO
 from engine.domain.orders import Order, OrderId
-from engine.domain.rules import IndicatorNumber, RuleDocument
+from engine.domain.rules import (
+    BarNumber,
+    IndicatorNumber,
+    Operand,
+    RuleCondition,
+    RuleDocument,
+)
 from engine.domain.rules.words import condition_words, operand_words
 from engine.domain.settings import RiskLimits
 from engine.errors import BadInput
+from engine.indicators.door import BarIndicator, PriceBar, Variant
+from engine.indicators.library import fresh
 from engine.lab.evidence import CAPITAL, CASH_TIMES, LATENCY_MS
 from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.made_bars import BarMarket
@@ -133,11 +141,15 @@ def probe_rule(path: Path, text: str) -> dict[str, object]:
     result = replay.result
     if result.bot_errors:
         raise BadInput("; ".join(result.bot_errors.values()))
-    unit = float(recording.instrument.price_unit)
+    unit, closes = float(recording.instrument.price_unit), [*_closes(path)]
+    short = too_few_bars(document, [at for at, _ in closes], recording.spec)
+    said = f"{result.fills} fills over {recording.stats.frames:,} bars of {recording.spec.text}"
     return {
+        "summary": "; ".join([said, *short]),
         "bars": recording.spec.text,
         "count": recording.stats.frames,
-        "close": _thinned([(at, close) for at, close in _closes(path)]),
+        "close": _thinned([*closes]),
+        "short": short,
         "series": {name: _thinned(points) for name, points in watch.series.items()},
         "conditions": list(watch.conditions.items()),
         "last": {name: points[-1][1] for name, points in watch.series.items() if points},
@@ -147,6 +159,67 @@ def probe_rule(path: Path, text: str) -> dict[str, object]:
         "fees": result.fees_micro / MICRO,
         "currency": recording.currency,
     }
+
+
+BARS_TRIED = 20_000
+"""An indicator that knows no number after so many bars is taken to need one more."""
+
+
+def bars_until_known(variant: Variant) -> int:
+    """Return after how many bars a fresh indicator knows its number; 0 = it is fed otherwise.
+
+    It is fed with bars that rise and fall, since some know nothing of a price that stands still.
+    """
+    indicator = fresh(variant)
+    if not isinstance(indicator, BarIndicator):
+        return 0
+    for number in range(1, BARS_TRIED + 1):
+        price = 100.0 + number % 7 - number % 3
+        indicator.on_bar(PriceBar(price, price + 1.0, price - 1.0, price + 0.5, 10.0))
+        if indicator.value(number * SECOND_NS) is not None:
+            return number
+    return BARS_TRIED + 1
+
+
+def too_few_bars(document: RuleDocument, ends: Sequence[int], given: BarSpec) -> list[str]:
+    """Return a sentence for each condition that could never be known over these bars.
+
+    `ends` are the times at which the bars of the file closed, ns UTC; `given` is their length.
+    """
+    said: dict[str, None] = {}
+    for condition in document.conditions:
+        for bars, needed in _needs(condition):
+            had = bars_made(bar_spec(bars), ends, given)
+            if had < needed:
+                words = condition_words(condition)
+                said[f"{words}: needs {needed:,} bars of {bars}, had {had:,}"] = None
+    return list(said)
+
+
+def bars_made(spec: BarSpec, ends: Sequence[int], given: BarSpec) -> int:
+    """Return how many bars of a spec are made of closed bars; of shorter ones by their times."""
+    if spec == given:
+        return len(ends)
+    if spec.unit is not BarUnit.TIME or spec.step % given.step:
+        return 0
+    return sum(end_ns % spec.step == 0 for end_ns in ends)
+
+
+def _needs(condition: RuleCondition) -> Iterator[tuple[str, int]]:
+    """Give the bars a condition reads, and how many of them must have closed."""
+    before = 1 if condition.compare.startswith("crosses") else 0
+    for side in (condition.left, condition.right):
+        bars, needed = _need(side)
+        if bars:
+            yield bars, needed + before
+
+
+def _need(operand: Operand) -> tuple[str, int]:
+    if isinstance(operand, BarNumber):
+        return operand.bars, operand.ago + 1
+    if isinstance(operand, IndicatorNumber) and operand.bars:
+        return operand.bars, bars_until_known(variant_of(operand))
+    return "", 0
 
 
 SKETCH_SEED = 11

@@ -20,7 +20,7 @@ from pages.kit.commands import engine_runs
 from pages.kit.data import ask, engine_id, fresh
 from pages.kit.home import this_minute
 from pages.kit.markdown import literal
-from pages.kit.words import NOTHING, moment, money
+from pages.kit.words import NOTHING, count, moment, money
 from pages.shared import backtest, job
 from storage import views
 from storage.jobs import JobState
@@ -142,9 +142,11 @@ def show(found: PlainView, slot: str, at_ns: int | None) -> None:
         pnl = money(Decimal(str(found["pnl"])), currency, signed=True)
         fees = money(Decimal(str(found["fees"])), currency)
         panels.note(
-            f"{found['fills']} fills, PnL {pnl} after fees of {fees}, with 1,000 of capital, "
-            "150 ms late and a basis point of slippage"
+            f"{count(found['fills'], 'fill')}, PnL {pnl} after fees of {fees}, with 1,000 of "
+            "capital, 150 ms late and a basis point of slippage"
         )
+    if short := found.get("short"):
+        st.warning("Too few bars: " + literal("; ".join(map(str, short))) + ".")
     series, conditions = found["series"], dict(found.get("conditions", ()))
     if conditions:
         words = st.selectbox("Condition on the chart", list(conditions), key=f"{slot}_shown")

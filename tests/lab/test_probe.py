@@ -8,20 +8,32 @@ from pathlib import Path
 import pytest
 
 from engine.config import Config
+from engine.domain.bars import bar_spec
 from engine.domain.jobs.probe import ProbeJob
-from engine.domain.rules import IndicatorNumber, rule_json
+from engine.domain.rules import (
+    BarNumber,
+    FixedNumber,
+    IndicatorNumber,
+    RuleCondition,
+    RuleDocument,
+    rule_json,
+)
 from engine.domain.rules.templates import TREND
 from engine.errors import BadInput
 from engine.jobs.run import works
 from engine.lab.probe import (
     POINTS_MAX,
+    bars_made,
     bars_of,
+    bars_until_known,
     probe_indicator,
     probe_rule,
     probe_strategy,
+    too_few_bars,
 )
 from engine.plugins import code_digest
 from engine.strategies.registry import STRATEGIES
+from engine.strategies.rules import variant_of
 from storage.schema import migrate
 from tests.jobs.test_kinds import context
 from tests.strategies.test_bar_rules import BARS, file_of, walk
@@ -94,3 +106,52 @@ def test_a_picture_is_what_the_strategy_does_on_one_made_up_path() -> None:
 def test_what_does_not_decide_on_bars_has_no_picture() -> None:
     with pytest.raises(BadInput, match="late_favourite does not decide on bars of time"):
         probe_strategy("late_favourite")
+
+
+S = 1_000_000_000
+RSI = IndicatorNumber("RSI", {"period": 14}, bars="5m")
+DIP = RuleDocument(
+    version=1,
+    name="dip",
+    title="Dip",
+    entry=RuleCondition(RSI, "crosses above", FixedNumber(30.0)),
+    exit=RuleCondition(BarNumber("close", "5m"), ">", FixedNumber(0.0)),
+)
+
+
+@pytest.mark.parametrize(("name", "needed"), [("SMA", 20), ("RSI", 21), ("ATR", 21)])
+def test_an_indicator_is_known_after_as_many_bars_as_it_says(name: str, needed: int) -> None:
+    used = IndicatorNumber(name, {"period": 20}, bars="1m")
+    assert bars_until_known(variant_of(used)) == needed
+
+
+def test_what_is_not_fed_with_bars_needs_none() -> None:
+    assert bars_until_known(variant_of(IndicatorNumber("microprice"))) == 0
+
+
+def test_each_condition_says_what_it_needs_and_what_there_was() -> None:
+    ends = [60 * S * minute for minute in range(1, 61)]
+    assert too_few_bars(DIP, ends, bar_spec("1m")) == [
+        "RSI(period 14) of 5m crosses above 30: needs 16 bars of 5m, had 12"
+    ]
+    assert too_few_bars(DIP, [60 * S * minute for minute in range(1, 81)], bar_spec("1m")) == []
+    back = RuleCondition(BarNumber("close", "1h", ago=3), ">", BarNumber("open", "1h"))
+    (said,) = too_few_bars(
+        RuleDocument(version=1, name="b", title="B", entry=back), ends, bar_spec("1m")
+    )
+    assert said.endswith("needs 4 bars of 1h, had 1")
+
+
+def test_shorter_bars_than_those_of_the_file_do_not_exist() -> None:
+    assert (
+        bars_made(bar_spec("5m"), [3_600 * S * hour for hour in range(1, 99)], bar_spec("1h")) == 0
+    )
+
+
+def test_a_try_over_too_few_bars_says_so_beside_its_fills(tmp_path: Path) -> None:
+    found = probe_rule(file_of(tmp_path, walk(1)[:50]), rule_json(DIP))
+    assert found["fills"] == 0
+    short = "RSI(period 14) of 5m crosses above 30: needs 16 bars of 5m, had 10"
+    assert found["short"] == [short]
+    assert found["summary"] == f"0 fills over 50 bars of 1m; {short}"
+    assert probe_rule(file_of(tmp_path, walk(1)), rule_json(DIP))["short"] == []
