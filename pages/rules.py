@@ -13,7 +13,6 @@ import msgspec
 import streamlit as st
 
 from engine.domain.catalog import IndicatorEntry
-from engine.domain.plain import PlainDict
 from engine.domain.rules import RuleDocument, read_rule, rule_json
 from engine.domain.rules.templates import TEMPLATES
 from engine.domain.rules.words import condition_words, rule_words
@@ -26,7 +25,7 @@ from pages.kit.markdown import literal
 from pages.kit.names import market
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, table
 from pages.kit.words import NOTHING, count, moment
-from pages.shared import probe
+from pages.shared import probe, rule_draft
 from pages.shared import rule_editor as editor
 from storage.catalog import indicators
 from storage.database import writing
@@ -60,15 +59,8 @@ VERSIONS = columns_of(
     Col("at_ns", "Saved at"),
     Col("who"),
 )
-DRAFT, TURN = "rule_draft", "rule_turn"
 RUNNERS = ("rules", "confident_rules")
 """Strategies that run a rule document."""
-
-
-def start(document: PlainDict) -> None:
-    """Begin to edit a document: its widgets are new ones."""
-    st.session_state[DRAFT] = document
-    st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
 
 
 def bots_of(name: str) -> list[str]:
@@ -133,9 +125,9 @@ def show_one(name: str, document: RuleDocument, saved: SavedRule | None) -> None
         panels.note(line)
     with st.container(horizontal=True):
         if st.button("Edit", key="rule_edit", type="primary"):
-            start(msgspec.to_builtins(document))
+            rule_draft.begin(msgspec.to_builtins(document))
         if st.button("Duplicate", key="rule_copy"):
-            start(msgspec.to_builtins(document) | {"name": f"{document.name[:43]}_copy"})
+            rule_draft.begin(msgspec.to_builtins(document) | {"name": f"{document.name[:43]}_copy"})
         st.download_button("Export", rule_json(document), f"{name}.json", key="rule_export")
         gone = saved is not None and st.button("Remove", key="rule_remove")
         if gone and keep(document, removed=True):
@@ -188,13 +180,22 @@ def show_readings(document: RuleDocument) -> None:
 @guard.part("The editor")
 def show_editor(known: dict[str, IndicatorEntry]) -> None:
     """Draw the draft, what it says or what is wrong with it, and the buttons."""
-    draft = st.session_state[DRAFT]
+    try:
+        draft = rule_draft.opened()
+    except BadInput as error:
+        st.error(literal(f"{error}."))
+        if st.button("Throw the draft away", key="rule_throw"):
+            rule_draft.close()
+            st.rerun()
+        return
+    if draft is None:
+        return
     st.subheader("Edit")
-    slot = f"rule_{st.session_state[TURN]}"
-    made = editor.edit(draft, known, slot)
-    st.session_state[DRAFT] = made
+    panels.note("A draft, kept as it is typed; no bot runs it before it is saved and chosen.")
+    made = editor.edit(draft.document, known, f"rule_{draft.turn}")
+    rule_draft.keep(draft, made)
     if st.session_state.pop("rule_changed", False):
-        start(made)
+        rule_draft.begin(made)
         st.rerun()
     text, wrong, document = json.dumps(made), "", None
     try:
@@ -209,11 +210,11 @@ def show_editor(known: dict[str, IndicatorEntry]) -> None:
         kept = keep(document) if asked and document is not None else None
         if kept is not None:
             st.session_state["rule_said"] = f"{kept.name} was saved as version {kept.version}."
-            del st.session_state[DRAFT]
+            rule_draft.close()
             choose("rules", kept.name)
             st.rerun()
         if st.button("Close the editor", key="rule_close"):
-            del st.session_state[DRAFT]
+            rule_draft.close()
             st.rerun()
     st.markdown("**Try it over past bars**")
     probe.ask_probe("rule_probe", {"rule": text}, "Try it", wrong=wrong)
@@ -226,7 +227,7 @@ def show_new(removed: list[SavedRule], known: dict[str, IndicatorEntry]) -> None
         file = st.file_uploader("A rule as JSON", type=["json"], key="rule_import")
         if file is not None and st.button("Open in the editor", key="rule_open"):
             try:
-                start(msgspec.to_builtins(read_rule(file.getvalue(), known)))
+                rule_draft.begin(msgspec.to_builtins(read_rule(file.getvalue(), known)))
             except BadInput as error:
                 st.error(f"Not imported: {literal(error)}. Nothing was changed.")
         for one in removed:
@@ -254,8 +255,7 @@ def main() -> None:
         panels.note("Select a rule or a template: it is shown in words, and can be edited.")
     else:
         show_one(chosen, document, mine)
-    if DRAFT in st.session_state:
-        show_editor(known)
+    show_editor(known)
     show_new(ask(saved_rules, engine_id(), removed=True), known)
     if mine is not None:
         panels.note(f"Saved {moment(mine.at_ns)} by {mine.who}.")

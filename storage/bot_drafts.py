@@ -1,19 +1,10 @@
-"""The bot a person is making: one draft each, kept in the home until it is saved or thrown away.
-
-A tab that closes, a reload or a restart of the dashboard loses nothing of it. Whoever writes says
-which draft was seen, so that two tabs never write over each other unseen.
-"""
+"""The bot a person is making, step by step."""
 
 from __future__ import annotations
 
-from sqlite3 import Connection
-
 import msgspec
 
-from engine.errors import BadInput
-from storage.database import Table, transaction
-
-TABLE = "bot_drafts"
+from storage.page_drafts import PageDrafts
 
 
 class BotDraft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,63 +39,4 @@ class BotDraft(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How often its fields were filled anew, from a preset."""
 
 
-class StoredDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """A draft as it is kept."""
-
-    who: str
-    body: str
-    at_ns: int
-
-
-_DRAFTS = Table(StoredDraft, TABLE)
-
-
-def draft_of(connection: Connection, engine_id: str, who: str) -> tuple[BotDraft, int] | None:
-    """Return a person's draft and when it was written, ns UTC; None = there is none.
-
-    Raises BadInput where it cannot be read.
-    """
-    kept = _DRAFTS.one(connection, "engine_id = ? AND who = ?", (engine_id, who), "the draft")
-    if kept is None:
-        return None
-    try:
-        return msgspec.json.decode(kept.body, type=BotDraft), kept.at_ns
-    except msgspec.DecodeError as error:
-        raise BadInput(f"the draft of the bot cannot be read: {error}; throw it away") from None
-
-
-def put_draft(
-    connection: Connection,
-    engine_id: str,
-    draft: BotDraft,
-    *,
-    who: str,
-    now_ns: int,
-    seen_ns: int | None = None,
-) -> int:
-    """Keep a draft in the place of the person's one before; give when it was written.
-
-    `seen_ns` = when the draft was written that the writer saw, 0 = saw none; None = whatever there
-    is. Raises BadInput where another tab wrote meanwhile; then nothing was changed.
-    """
-    with transaction(connection):
-        row = connection.execute(
-            f"SELECT at_ns FROM {TABLE} WHERE engine_id = ? AND who = ?",  # noqa: S608 our own words
-            (engine_id, who),
-        ).fetchone()
-        before = int(row[0]) if row else 0
-        if seen_ns is not None and before != seen_ns:
-            raise BadInput("another tab changed the draft of the bot meanwhile")
-        body = msgspec.json.encode(draft).decode()
-        made = StoredDraft(who=who, body=body, at_ns=max(now_ns, before + 1))
-        _DRAFTS.put(connection, engine_id, [made])
-    return made.at_ns
-
-
-def drop_draft(connection: Connection, engine_id: str, who: str) -> None:
-    """Throw a person's draft away; without one nothing happens."""
-    with transaction(connection):
-        connection.execute(
-            f"DELETE FROM {TABLE} WHERE engine_id = ? AND who = ?",  # noqa: S608 our own words
-            (engine_id, who),
-        )
+BOT_DRAFTS = PageDrafts("bot_drafts", BotDraft, "bot")

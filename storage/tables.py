@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 from engine.domain.evidence import EvidenceRow
 from engine.domain.telemetry import Approvals, BotStatus, Capital, Earnings
-from storage.bot_drafts import TABLE as BOT_DRAFTS
-from storage.bot_drafts import StoredDraft
+from storage.bot_drafts import BOT_DRAFTS
 from storage.columns import ENGINE as E
 from storage.columns import Declared, Field, Integer, declare, fields
 from storage.commands import StandingMark
@@ -20,11 +19,13 @@ from storage.evidence import TABLE as EVIDENCE
 from storage.jobs import ScheduleSeen
 from storage.live import EngineHeartbeat, EquityPoint, HoldingSeen, LimitUse
 from storage.live_accounts import Examination, Unlock, VenueHeartbeat
+from storage.page_drafts import StoredDraft
 from storage.phases import EnginePhase
 from storage.pnl_days import PnlDay
 from storage.projected import PROJECTED
 from storage.reports import ReportRow
 from storage.rounds import RoundSeen
+from storage.rule_drafts import RULE_DRAFTS
 from storage.rules import TABLE as RULES
 from storage.rules import SavedRule
 from storage.run_notes import TABLE as RUN_NOTES
@@ -143,7 +144,10 @@ table(RUN_NOTES, ("run",), run=_RUN, **fields(RunNote))
 table(RULES, (E, "name", "version"), **fields(SavedRule))
 
 # The bot a person is making.
-table(BOT_DRAFTS, (E, "who"), **fields(StoredDraft))
+table(BOT_DRAFTS.table, (E, "who"), **fields(StoredDraft))
+
+# The rule each person edits.
+table(RULE_DRAFTS.table, (E, "who"), **fields(StoredDraft))
 
 # What recorded data shows of each strategy.
 table(EVIDENCE, (E, "strategy", "data"), **fields(EvidenceRow))

@@ -43,7 +43,7 @@ from pages.shared.bot_draft import (
     suggested,
 )
 from storage import views
-from storage.bot_drafts import BotDraft, draft_of, drop_draft, put_draft
+from storage.bot_drafts import BOT_DRAFTS, BotDraft
 from storage.catalog import venues
 from storage.database import reading, writing
 from storage.live import latest_equity
@@ -130,7 +130,7 @@ def offer() -> None:
 def _kept() -> tuple[BotDraft, int] | None:
     """Return the draft as the home has it now: a cached one would be older than what was typed."""
     with reading(config().state_path) as connection:
-        return draft_of(connection, engine_id(), st.session_state["who"])
+        return BOT_DRAFTS.of(connection, engine_id(), st.session_state["who"])
 
 
 def _opened(document: SettingsDocument) -> OpenDraft:
@@ -158,7 +158,7 @@ def _keep(opened: OpenDraft, draft: BotDraft) -> bool:
         return True
     try:
         with writing(config().state_path) as connection:
-            opened.seen_ns = put_draft(
+            opened.seen_ns = BOT_DRAFTS.put(
                 connection,
                 engine_id(),
                 draft,
@@ -187,7 +187,7 @@ def leave() -> None:
 def throw_away() -> None:
     """Forget the draft of this tab and of the home."""
     with writing(config().state_path) as connection:
-        drop_draft(connection, engine_id(), st.session_state["who"])
+        BOT_DRAFTS.drop(connection, engine_id(), st.session_state["who"])
     leave()
 
 
@@ -567,7 +567,7 @@ def _entered(document: SettingsDocument) -> bool:
 
 def _begin(draft: BotDraft) -> None:
     with writing(config().state_path) as connection:
-        put_draft(connection, engine_id(), draft, who=st.session_state["who"], now_ns=now_ns())
+        BOT_DRAFTS.put(connection, engine_id(), draft, who=st.session_state["who"], now_ns=now_ns())
     leave()
     st.query_params.from_dict({"create": "1"})
     st.rerun()

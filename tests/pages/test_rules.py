@@ -77,6 +77,49 @@ def test_a_rule_is_changed_by_mouse_and_saved_as_a_version(config: Config, opene
     assert "mine was saved as version 1" in texts(page)
 
 
+def test_what_was_typed_in_the_editor_outlives_the_tab(config: Config, opened: Opened) -> None:
+    page = editing(config, opened, "trend")
+    page.text_input(key="rule_1_name").set_value("mine").run()
+    page.button(key="rule_1_entry_more").click().run()
+    again = opened("rules")
+    assert not again.exception
+    assert again.text_input(key="rule_1_name").value == "mine"
+    assert again.text_input(key="rule_1_title").value == TEMPLATES["trend"].title
+    assert "and close of 5m > 0" in words(again)
+    again.text_input(key="rule_1_title").set_value("").run()
+    assert opened("rules").text_input(key="rule_1_title").value == "", "what is no rule yet, too"
+    again.button(key="rule_close").click().run()
+    assert not [one for one in opened("rules").text_input if one.key == "rule_1_name"]
+
+
+def test_a_saved_rule_leaves_no_draft(config: Config, opened: Opened) -> None:
+    page = editing(config, opened)
+    page.text_input(key="rule_1_name").set_value("mine").run()
+    page.button(key="rule_save").click().run()
+    assert [one.name for one in kept(config)] == ["mine"]
+    assert not [one for one in opened("rules").button if one.key == "rule_save"]
+
+
+def test_a_tab_that_saw_another_draft_writes_over_none(config: Config, opened: Opened) -> None:
+    page = editing(config, opened)
+    other = opened("rules")
+    other.text_input(key="rule_1_name").set_value("theirs").run()
+    page.text_input(key="rule_1_name").set_value("mine").run()
+    assert "Not kept: another tab changed the draft of the rule meanwhile" in words(page)
+    page.button(key="rule_again").click().run()
+    assert page.text_input(key="rule_2_name").value == "theirs"
+
+
+def test_a_draft_that_cannot_be_read_is_thrown_away_by_hand(config: Config, opened: Opened) -> None:
+    editing(config, opened)
+    with writing(config.state_path) as connection:
+        connection.execute("UPDATE rule_drafts SET body = '[]'")
+    page = opened("rules")
+    assert "the draft of the rule cannot be read" in words(page)
+    page.button(key="rule_throw").click().run()
+    assert "cannot be read" not in words(opened("rules"))
+
+
 def test_conditions_and_groups_are_added_and_removed(config: Config, opened: Opened) -> None:
     page = editing(config, opened, "trend")
     page.button(key="rule_1_entry_more").click().run()

@@ -20,7 +20,7 @@ from pages.bots.edit import traded_by
 from pages.bots.wizard import SIZED_BY
 from pages.kit import data, forms
 from pages.shared.bot_draft import STEPS, begun, of_bot, settings_of
-from storage.bot_drafts import BotDraft, draft_of, drop_draft, put_draft
+from storage.bot_drafts import BOT_DRAFTS, BotDraft
 from storage.database import reading, writing
 from storage.jobs import (
     Job,
@@ -58,7 +58,7 @@ def desk(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
 def kept(config: Config) -> BotDraft:
     st.cache_data.clear()
     with reading(config.state_path) as connection:
-        found = draft_of(connection, "pitboss", "operator")
+        found = BOT_DRAFTS.of(connection, "pitboss", "operator")
     assert found is not None
     return found[0]
 
@@ -68,7 +68,7 @@ def keep(config: Config, **fields: Any) -> None:
     usual = {"account": "demo", "strategy": "market_maker", "instruments": ("demo:comet-1",)}
     with writing(config.state_path) as connection:
         draft = BotDraft(**(usual | fields))
-        put_draft(connection, "pitboss", draft, who="operator", now_ns=time.time_ns())
+        BOT_DRAFTS.put(connection, "pitboss", draft, who="operator", now_ns=time.time_ns())
 
 
 def field(page: AppTest, kind: str, name: str) -> Any:
@@ -367,16 +367,20 @@ def test_settings_of_a_copied_bot_are_the_bots() -> None:
 
 def test_a_draft_is_written_over_only_by_who_saw_it(desk: Config) -> None:
     with writing(desk.state_path) as connection:
-        first = put_draft(connection, "pitboss", BotDraft(name="a"), who="ann", now_ns=5, seen_ns=0)
+        first = BOT_DRAFTS.put(
+            connection, "pitboss", BotDraft(name="a"), who="ann", now_ns=5, seen_ns=0
+        )
         with pytest.raises(BadInput, match="another tab"):
-            put_draft(connection, "pitboss", BotDraft(name="b"), who="ann", now_ns=6, seen_ns=0)
-        put_draft(connection, "pitboss", BotDraft(name="c"), who="bob", now_ns=6, seen_ns=0)
-        assert draft_of(connection, "pitboss", "ann") == (BotDraft(name="a"), first)
-        drop_draft(connection, "pitboss", "ann")
-        assert draft_of(connection, "pitboss", "ann") is None
+            BOT_DRAFTS.put(
+                connection, "pitboss", BotDraft(name="b"), who="ann", now_ns=6, seen_ns=0
+            )
+        BOT_DRAFTS.put(connection, "pitboss", BotDraft(name="c"), who="bob", now_ns=6, seen_ns=0)
+        assert BOT_DRAFTS.of(connection, "pitboss", "ann") == (BotDraft(name="a"), first)
+        BOT_DRAFTS.drop(connection, "pitboss", "ann")
+        assert BOT_DRAFTS.of(connection, "pitboss", "ann") is None
         connection.execute('UPDATE bot_drafts SET body = \'{"step": "x"}\'')
         with pytest.raises(BadInput, match="throw it away"):
-            draft_of(connection, "pitboss", "bob")
+            BOT_DRAFTS.of(connection, "pitboss", "bob")
 
 
 @pytest.mark.parametrize(
