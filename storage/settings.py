@@ -26,6 +26,7 @@ from engine.domain.settings import (
 from engine.errors import BadInput, ConfigError
 from storage import alert_rules
 from storage.database import WHY_LENGTH_MAX, Table, dicts, insert, note, transaction, update
+from storage.listed_markets import markets_judged
 from storage.live import latest_equity
 
 
@@ -54,6 +55,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
 
     version: int
     changes: tuple[Change, ...]
+    note: str = ""
+    """What is not known of it yet; empty = nothing."""
 
 
 class Stale(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +206,11 @@ def save(
         )
         what = f"settings {version} saved"
         note(connection, engine_id, now_ns, who, what, base=base_version, changes=differs)
-    return Saved(version=version, changes=differs)
+        saved = Saved(version=version, changes=differs)
+        if base.document.bots == document.bots:
+            return saved
+        judged = markets_judged(connection, engine_id, base.document, document, now_ns)
+    return msgspec.structs.replace(saved, note=judged.note)
 
 
 def save_in_force(
@@ -403,11 +410,15 @@ def edit_refusal(
 ) -> str:
     """Return why a valid version is not saved; empty = it is.
 
-    It names in its alerts what cannot be, has a new bot of a strategy that is disabled, or gives an
-    account's bots more than the account has.
+    It names in its alerts what cannot be, has a new bot of a strategy that is disabled or of a
+    market that its venue does not list, or gives an account's bots more than the account has.
     """
     if why := alert_rules.refusal(before.alerts, after.alerts) or after.strategies_refusal(before):
         return why
+    if before.bots != after.bots:
+        judged = markets_judged(connection, engine_id, before, after, now_ns)
+        if judged.refusal:
+            return judged.refusal
 
     def equity_micro(account: AccountSettings) -> int | None:
         seen = latest_equity(connection, engine_id, account.name)

@@ -32,6 +32,7 @@ from storage import alert_rules
 from storage.commands import ENDS, CommandState
 from storage.database import reading, writing
 from storage.files import write_whole
+from storage.listed_markets import markets_judged
 from storage.schema import check_schema
 from storage.settings import (
     Change,
@@ -239,7 +240,11 @@ def _save(args: argparse.Namespace, config: Config, changed: Callable[[Document]
         now = _json(base)
         then = changed(now)
         document = _valid(then)
+        now_ns = WallClock().now_ns()
         _judge(base.document, document)
+        judged = markets_judged(connection, ENGINE_ID, base.document, document, now_ns)
+        if judged.refusal:
+            raise BadRequest(f"{judged.refusal}; nothing was saved", "invalid")
         differs = changes(base.document, document)
         answer = {"version": newest.version, "saved": False, "changes": _rows(differs)}
         if base.version != newest.version:
@@ -255,12 +260,13 @@ def _save(args: argparse.Namespace, config: Config, changed: Callable[[Document]
             who=who_types(),
             diff=patch_between(now, then),
             base_version=base.version,
-            now_ns=WallClock().now_ns(),
+            now_ns=now_ns,
         )
         if isinstance(saved, Stale):
             return _stale(args, saved.latest, saved.changes_since)
         answer |= {"version": saved.version, "saved": True, "changes": _rows(saved.changes)}
-        lines = _lines(saved.changes)
+        answer |= {"note": saved.note} if saved.note else {}
+        lines = [*_lines(saved.changes), *([saved.note] if saved.note else [])]
         if args.apply:
             return _apply_saved(
                 args, config, connection, ApplySettings(version=saved.version), (answer, lines)

@@ -25,6 +25,7 @@ from pages.kit.markdown import literal
 from pages.kit.words import count, moment
 from storage.catalog import strategies
 from storage.database import reading, writing
+from storage.listed_markets import markets_judged
 from storage.settings import (
     Change,
     Saved,
@@ -69,6 +70,8 @@ def _saved(slot: str, saved: Saved) -> None:
         st.session_state.pop(f"saved:{slot}")
     else:
         st.info(f"Saved as version {saved.version}. It takes effect when the engine applies it.")
+    if saved.note:
+        panels.note(f"{saved.note[:1].upper()}{saved.note[1:]}.")
 
 
 def _review(slot: str, diff: dict[str, object], base_version: int) -> None:
@@ -85,6 +88,7 @@ def _review(slot: str, diff: dict[str, object], base_version: int) -> None:
             return
         st.markdown(f"**These values change** (from version {base_version}):")
         show_changes(slot, differs, base.document, document)
+        _show_unknown(base.document, document)
         with st.container(horizontal=True):
             save_now = st.button("Save these changes", type="primary", key=f"save:{slot}")
             if save_now and keep(slot, diff, base_version) is not None:
@@ -107,9 +111,17 @@ def refusal(diff: Mapping[str, object], base: SettingsVersion) -> str:
 
 
 def show_difference(diff: Mapping[str, object], base: SettingsVersion) -> None:
-    """Draw what a valid change changes."""
+    """Draw what a valid change changes, and which of its markets are not known yet."""
     document = _changed(diff, base)
     show_changes("difference", changes(base.document, document), base.document, document)
+    _show_unknown(base.document, document)
+
+
+def _show_unknown(before: SettingsDocument, after: SettingsDocument) -> None:
+    with reading(config().state_path) as connection:
+        said = markets_judged(connection, engine_id(), before, after, now_ns()).note
+    if said:
+        panels.note(f"{said[:1].upper()}{said[1:]}.")
 
 
 def _changed(diff: Mapping[str, object], base: SettingsVersion) -> SettingsDocument:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from engine.domain.bots import BotState
 from engine.domain.settings import SettingsDocument
 from engine.locks import locked
 from storage.database import reading, writing
+from storage.listed_markets import FILE
 from storage.schema import migrate
 from storage.settings import applied, edit_refusal, in_force, latest, merged, save
 from storage.users import ENGINE_ID
 from storage.views import audit
 from tests.live.trading_desk import DEMO, Exchange, TradingDesk
+from tests.storage.test_listed_markets import fetched
 
 DOCUMENT = {"accounts": {"paper": {"name": "paper", "venue": "demo", "mode": "paper"}}}
 
@@ -91,6 +94,21 @@ def test_alert_rules_that_cannot_be_are_refused_and_a_missing_channel_is_said(sa
     (warned,) = answer["warnings"]
     assert warned.startswith("alert rule nights names gone")
     assert said("alerts", "rules")[1]["warnings"] == [warned]
+
+
+def test_a_bot_of_a_market_that_is_not_listed_is_refused_or_said(state: Path, said: Said) -> None:
+    one = bot(series=[], instruments=["demo:commet-visible-1"])
+    code, answer = said("settings", "set", one, "--dry-run")
+    assert (code, answer["saved"]) == (0, False), "nothing was fetched yet"
+    fetched(state.parent, finished_ns=time.time_ns())
+    for dry in ((), ("--dry-run",)):
+        code, answer = said("settings", "set", one, *dry)
+        assert (code, answer["reason"]) == (3, "invalid")
+        assert "the nearest: demo:comet-visible-1" in answer["text"]
+    (state.parent / FILE).unlink()
+    code, answer = said("settings", "set", one)
+    assert (code, answer["version"]) == (0, 2)
+    assert answer["note"].startswith("not known yet: market demo:commet-visible-1")
 
 
 def test_a_limit_changes_its_kind_in_one_step(said: Said) -> None:

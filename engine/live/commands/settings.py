@@ -24,6 +24,7 @@ from engine.runtime.recovery import automation, quote_life_ms
 from engine.strategies.registry import build
 from engine.venues.registry import expiry_refusal
 from storage.commands import many
+from storage.listed_markets import markets_judged
 from storage.settings import SettingsVersion, applied, read, save_in_force
 
 PROOF_NS_MAX = 20 * 1_000_000_000
@@ -63,6 +64,11 @@ class SettingsCommands:
         def fetch(connection: Connection) -> None:
             try:
                 version = read(connection, engine.engine_id, command.version)
+                before, document = engine.settings.document, version.document
+                if before.bots != document.bots:
+                    given = connection, engine.engine_id, before, document, engine.wall_ns()
+                    if why := markets_judged(*given).refusal:
+                        raise BadInput(why)
                 engine.part(Accounts).register(connection, version.document)
             except ConfigError as error:
                 raise BadInput(str(error)) from error

@@ -22,6 +22,7 @@ from engine.live.commands.settings import SettingsCommands
 from storage.commands import CommandState
 from storage.settings import SettingsVersion
 from tests.live.trading_desk import DEMO, Exchange, TradingDesk
+from tests.storage.test_listed_markets import fetched
 
 TIGHT = RiskLimits(order_value_max=Limit(absolute=1))
 
@@ -210,6 +211,23 @@ def test_a_version_is_answered_when_it_is_noted_as_in_force(
     done, text = put(engine, document())
     assert not done
     assert "but only until the next start" in text
+
+
+async def test_a_bot_saved_before_the_list_was_fetched_is_not_put_in_force_where_it_lacks_it(
+    tmp_path: Path,
+) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        desk.engine.runners[DEMO].core.executor.ledger.move_cash(2_000 * 10**6)
+        bot = {**desk.engine.settings.document.bots["maker"].model_dump(mode="json")}
+        bot |= {"name": "second", "instruments": ["demo:commet-visible-1"], "capital": 1}
+        version = desk.edit({"bots": {"second": bot}}, base=1)
+        fetched(tmp_path, finished_ns=desk.engine.wall_ns())
+        left = await desk.command(ApplySettings(version=version))
+        assert left.state is CommandState.REFUSED
+        assert "demo lists no market demo:commet-visible-1" in str(left.answer)
+        known = {"bots": {"second": bot | {"instruments": ["demo:comet-visible-1"]}}}
+        left = await desk.command(ApplySettings(version=desk.edit(known, base=version)))
+        assert left.state is CommandState.DONE, left.answer
 
 
 async def test_an_account_that_is_added_again_takes_its_new_automation(tmp_path: Path) -> None:
