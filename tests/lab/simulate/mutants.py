@@ -665,7 +665,7 @@ def _all_money_is_one(patch: Patch) -> None:
 
 MUTANTS = (
     Mutant("all money is one", _all_money_is_one, (), 1, spot=True, first=ABROAD_AT),
-    Mutant("a pair's fee is dropped", _a_pairs_fee_is_dropped, (), 12, 2.0, spot=True),
+    Mutant("a pair's fee is dropped", _a_pairs_fee_is_dropped, (), 12, 2.0, spot=True, first=3),
     Mutant("a third asset's fee is dropped", _a_fees_asset_is_dropped, (), 12, spot=True, first=1),
     Mutant("a fee of what came is dropped", _a_fees_asset_is_dropped, (), 12, spot=True, first=6),
     Mutant("a final fill is pending", _a_final_fill_is_pending, (), 12, 2.0, spot=True),
