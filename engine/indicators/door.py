@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, ClassVar, Self, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -184,8 +185,13 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+@cache
 def settings_of(kind: type[Indicator]) -> Mapping[str, Meta]:
-    """Return an indicator's settings: the fields that are annotated with bounds."""
+    """Return an indicator's settings: the fields that are annotated with bounds.
+
+    Kept by class: reading the annotations takes a millisecond, and each engine that starts and
+    each indicator that is made asks for them.
+    """
     hints = get_type_hints(kind, include_extras=True)
     return {
         name: next(one for one in get_args(hint)[1:] if isinstance(one, Meta))
