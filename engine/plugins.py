@@ -151,25 +151,6 @@ def _is_text(node: ast.stmt) -> bool:
     return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
-def code_digest(kind: type[object]) -> str:
-    """Return a digest of the code of a class: its file or folder, and those of its bases.
-
-    A class with `made_of` is made of other classes: their files count, too.
-    """
-    total = hashlib.sha256()
-    kinds = [kind, *getattr(kind, "made_of", list)()]
-    bases = [base for one in kinds for base in one.__mro__ if base is not object]
-    for name in dict.fromkeys(base.__module__ for base in bases):
-        file = getattr(sys.modules.get(name), "__file__", None)
-        if file is None:
-            continue
-        path = Path(file)
-        whole = path.parent.name == getattr(kind, "name", "")
-        for one in sorted(path.parent.glob("*.py")) if whole else [path]:
-            total.update(one.read_bytes())
-    return total.hexdigest()[:DIGEST_DIGITS]
-
-
 class Found(NamedTuple):
     """A file of a kind, imported."""
 

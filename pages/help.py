@@ -297,7 +297,10 @@ GLOSSARY = {
     "Stopping": "Its orders are being cancelled, and that is being proven.",
     "Risk_stopped / error": "Risk stopped it; or an error in the bot stopped it.",
     "Verdict (of a strategy)": "What replays over recorded data show, by rule: proven, candidate, "
-    "harmless, loses or no data. It is computed, never typed in.",
+    "harmless, loses or no data. It is computed, never typed in. Other code: it was computed with "
+    "other code than runs, and does not count.",
+    "Proven by / proven at": "Who computed a row of evidence, and when: this desk over its data, "
+    "or Pitboss before it was shipped. What this desk found counts first.",
     "Tested (of a strategy)": "What it brought in a replay over recorded data, with its mean's "
     "interval; never a figure of an account.",
     "Traded / per": "In how many markets or days of a recording a strategy held something or "

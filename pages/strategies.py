@@ -1,7 +1,8 @@
 """Each strategy: what recorded data shows of it, and which bots run it.
 
 A verdict follows by rule from replays over recorded data; it cannot be typed in. Evidence counts
-for the code it was computed with: a changed strategy is proven again.
+for the code it was computed with: a changed strategy is proven again. What Pitboss was shipped
+with counts until this desk has proven the strategy on data of its own.
 
 Changes: proves one, or all; edits rows.
 """
@@ -16,7 +17,7 @@ import streamlit as st
 
 from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import RunJob
-from engine.domain.evidence import MEANS, EvidenceRow, verdict_of
+from engine.domain.evidence import MEANS, verdict_of
 from engine.domain.instruments import Mode
 from engine.domain.strategy_settings import StrategySettings
 from pages import Page
@@ -31,7 +32,6 @@ from pages.shared import by_strategy, job, probe
 from pages.shared import evidence as shown
 from pages.shared.standing import RUNNING, standing
 from storage import views
-from storage.evidence import evidence
 from storage.settings import strategy_changes
 from storage.views import Row
 from storage.views.by_strategy import last_activated
@@ -75,6 +75,8 @@ EVIDENCE = columns_of(
     Col("settings", "Changed"),
     Col("began_ns", "From"),
     Col("ended_ns", "To"),
+    Col("by", "Proven by"),
+    Col("proved_ns", "Proven at"),
 )
 SLOT, ROW = "prove", "strategies"
 DIRECTIONS = ("", "long", "short", "both", "neutral")
@@ -91,7 +93,7 @@ def rows_of(catalog: Mapping[str, StrategyEntry], *, removed_too: bool = False) 
         if kept.removed and not removed_too:
             continue
         verdict, why = shown.verdict(name, entry)
-        proved = [row.proved_ns for row in ask(evidence, engine_id(), name)]
+        proved = [one.row.proved_ns for one in shown.rows(name, entry) if one.current]
         mine = [bot for bot in bots if bot["strategy"] == name]
         rows.append(
             {
@@ -127,12 +129,13 @@ def running(bots: Sequence[Row]) -> str:
     return f"{said}, {resting} resting" if resting else said
 
 
-def evidence_rows(name: str) -> list[dict[str, object]]:
+def evidence_rows(name: str, entry: StrategyEntry) -> list[dict[str, object]]:
     """Return what the data shows of a strategy, a row for each set of data."""
-    return [_row(row) for row in ask(evidence, engine_id(), name)]
+    return [_row(one) for one in shown.rows(name, entry)]
 
 
-def _row(row: EvidenceRow) -> dict[str, object]:
+def _row(one: shown.Shown) -> dict[str, object]:
+    row = one.row
     amounts = (
         *("mean", "low", "high", "first", "second", "mean_10", "fees"),
         *("hold", "excess", "excess_low", "excess_high"),
@@ -154,7 +157,9 @@ def _row(row: EvidenceRow) -> dict[str, object]:
                 "currency",
             )
         },
-        "verdict": verdict_of(row)[0].upper(),
+        "verdict": verdict_of(row)[0].upper() if one.current else "OTHER CODE",
+        "by": "this desk" if one.here else "Pitboss",
+        "proved_ns": row.proved_ns,
         "sizes": "quoted" if row.quoted else "assumed",
         "settings": row.settings or NOTHING,
     }
@@ -166,7 +171,7 @@ def show_evidence(name: str, entry: StrategyEntry) -> None:
     verdict, why = shown.verdict(name, entry)
     st.markdown(f"**{literal(verdict.upper())}** \N{EN DASH} {literal(MEANS[verdict])}")
     panels.note(why)
-    found = evidence_rows(name)
+    found = evidence_rows(name, entry)
     if not found:
         panels.empty("It was never proven here.", "Prove it below, or by `strategies prove`.")
         return
@@ -303,7 +308,7 @@ def ask_proof(name: str) -> None:
 @guard.part("This page")
 def main() -> None:
     """Draw the page."""
-    panels.head("Strategies", "The catalog of the running engine, and evidence computed here")
+    panels.head("Strategies", "The catalog of the running engine, and evidence")
     catalog = forms.strategies_known()
     if not catalog:
         return

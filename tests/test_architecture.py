@@ -27,7 +27,10 @@ EVERY_LIBRARY = frozenset({"*"})
 # are written, and pydantic, in which settings and parameters are.
 # The domain may import errors (a value that cannot be read is BadInput) but not config; it finds
 # the commands, jobs and alerts that a file adds as every room does (engine/plugins.py).
-OPEN = ("engine.domain", "engine.errors", "engine.config", "engine.plugins", "engine.in_time")
+OPEN = (
+    *("engine.domain", "engine.errors", "engine.config", "engine.plugins", "engine.in_time"),
+    "engine.code_digest",
+)
 OPEN_LIBRARIES = frozenset({"msgspec", "pydantic"})
 BASE = ("engine.clock", "engine.locks", "engine.log", "engine.redaction")
 """What every room that waits may use besides."""

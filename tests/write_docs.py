@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from engine.__main__ import EXIT_CODES, commands
+from engine.cli.strategies import beside
+from engine.code_digest import code_digest
 from engine.plugins import installed
 from engine.risk.gate import MEANINGS
 from engine.runtime.venue_plugin import url_key
@@ -22,6 +24,7 @@ from engine.strategies.registry import STRATEGIES
 from engine.venues.registry import plugins
 from pages import found_pages
 from pages.kit.words import NOTHING
+from storage.evidence import shipped_evidence
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLE = re.compile(r"(<!-- (?P<file>tests/[\w/.]+) -->\n```\w*\n).*?(```)", re.DOTALL)
@@ -93,6 +96,13 @@ def _strategies() -> Rows:
     }
 
 
+def _evidence() -> str:
+    """Return what the shipped evidence shows, of the code that is here, as a table."""
+    rows = shipped_evidence()
+    digests = {name: code_digest(kind) for name, kind in STRATEGIES.items()}
+    return beside([row for row in rows if row.strategy in digests], digests)
+
+
 TABLES: dict[tuple[str, str, str], Callable[[], Rows]] = {
     ("README.md", "Pages", "page"): _pages,
     ("README.md", "Commands", "command"): _commands,
@@ -109,6 +119,11 @@ BEGUN: dict[tuple[str, str, str], Callable[[], Rows]] = {
 }
 """Tables whose rows a person writes: one that is missing is begun with what the code says."""
 
+WHOLE: dict[tuple[str, str, str], Callable[[], str]] = {
+    ("docs/extend/strategy.md", "What the data shows", "strategy"): _evidence,
+}
+"""Tables of which the head follows from the code, too."""
+
 PAGES = "docs/pages.md"
 
 
@@ -124,6 +139,10 @@ def written(name: str, text: str) -> str:
     for (document, heading, first), rows in TABLES.items():
         if document == name:
             text = _with_table(text, heading, first, rows())
+    for (document, heading, first), table in WHOLE.items():
+        if document == name:
+            begin, end = _place(text, heading, first)
+            text = text[:begin] + table() + text[end:]
     return EXAMPLE.sub(
         lambda found: found[1] + (REPOSITORY / found["file"]).read_text() + found[3], text
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from engine.cli.command import WAIT_S, leave_and_wait
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import ApplySettings
-from engine.domain.evidence import Edge, EvidenceRow, holding_in_words, verdict_of
+from engine.domain.evidence import OTHER_CODE, Edge, EvidenceRow, holding_in_words, verdict_of
 from engine.domain.settings import SettingsDocument
 from engine.domain.strategy_settings import StrategySettings
 from engine.errors import BadInput, NoEngine, StorageError, os_sentence
@@ -24,10 +24,12 @@ from engine.plugins import KINDS, NAME, NAME_RULE, folders, why_missing
 from engine.strategies.registry import STRATEGIES, idea_of
 from storage.commands import CommandState
 from storage.database import reading, writing
+from storage.evidence import ship_evidence
 from storage.schema import check_schema
 from storage.settings import Stale, StrategyChange, latest, read, save, strategy_changes
 from storage.users import ENGINE_ID
 
+PRODUCT = "engine."
 HELP = "list, show, check, prove, enable, disable or remove strategies; write a new one"
 
 SKELETONS = Path(__file__).resolve().parents[1] / "contracts" / "skeletons"
@@ -60,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a recording or file of bars; 'A + B' = files of bars played at the same time",
     )
     sub.add_argument("--beside", action="store_true", help="a column for each recording or file")
+    sub.add_argument(
+        "--ship",
+        action="store_true",
+        help="write it to the evidence that comes with the program",
+    )
     for verb, (_, about) in TURNS.items():
         sub = parsers.add_parser(verb, help=about)
         sub.add_argument("name", metavar="NAME", help="of a strategy")
@@ -221,6 +228,8 @@ def prove(args: argparse.Namespace, config: Config) -> int:
     from engine.lab import evidence  # noqa: PLC0415 the list does without
     from engine.lab.progress import ProgressLine  # noqa: PLC0415
 
+    if args.ship and (foreign := sorted({*args.names} - {*_own()})):
+        raise BadInput(f"{', '.join(foreign)}: the program brings evidence of its own alone")
     data, left = evidence.data_here(config, args.data)
     for one in left:
         print(f"left out: {one}", file=sys.stderr)
@@ -231,7 +240,11 @@ def prove(args: argparse.Namespace, config: Config) -> int:
     def progress(done: int, total: int, note: str) -> None:
         lines[note](done, total or 1, note)
 
-    rows = evidence.prove(config, args.names, data, WallClock().now_ns(), progress)
+    names = args.names or (_own() if args.ship else ())
+    rows = evidence.prove(config, names, data, WallClock().now_ns(), progress)
+    if args.ship:
+        file = ship_evidence(rows, beside=bool(args.names or args.data))
+        print(f"written: {file}", file=sys.stderr)
     for line in lines.values():
         line.end()
     found = [
@@ -244,27 +257,38 @@ def prove(args: argparse.Namespace, config: Config) -> int:
         for one in sorted(found, key=lambda one: (one["strategy"], one["data"]))
     )
     head = "| strategy | data | verdict | why |\n|---|---|---|---|\n"
-    say(args, {"evidence": found}, _beside(rows) if args.beside else head + text)
+    say(args, {"evidence": found}, beside(rows) if args.beside else head + text)
     return 0
 
 
-def _beside(rows: Sequence[EvidenceRow]) -> str:
-    """Return a table of strategies by data: verdict, mean and interval, and over holding."""
-    data = list(dict.fromkeys(row.data for row in rows))
+def _own() -> list[str]:
+    """Return the strategies of the product, without those of plug-ins."""
+    return [name for name, kind in STRATEGIES.items() if kind.__module__.startswith(PRODUCT)]
+
+
+def beside(rows: Sequence[EvidenceRow], digests: Mapping[str, str] | None = None) -> str:
+    """Return a table of strategies by data: verdict, mean and interval, and over holding.
+
+    With the digests of the code that is here, a row of other code says that it is that.
+    """
+    data = sorted({row.data for row in rows})
     cells: dict[str, dict[str, str]] = {}
     for row in sorted(rows, key=lambda row: row.strategy):
-        verdict, why = verdict_of(row)
-        if verdict is Edge.NO_DATA or row.mean is None or row.low is None or row.high is None:
-            said = f"{verdict}: {why}"
-        else:
-            said = f"{verdict} {row.mean:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
-            said += "".join(f"; {words}" for words in [holding_in_words(row)] if words)
-        cells.setdefault(row.strategy, {})[row.data] = said
+        other = digests is not None and digests[row.strategy] != row.digest
+        cells.setdefault(row.strategy, {})[row.data] = OTHER_CODE if other else _cell(row)
     lines = [
         f"| `{name}` | {' | '.join(given.get(one, 'not played') for one in data)} |"
         for name, given in cells.items()
     ]
     return "\n".join([f"| strategy | {' | '.join(data)} |", "|---" * (len(data) + 1) + "|", *lines])
+
+
+def _cell(row: EvidenceRow) -> str:
+    verdict, why = verdict_of(row)
+    if verdict is Edge.NO_DATA or row.mean is None or row.low is None or row.high is None:
+        return f"{verdict}: {why}"
+    said = f"{verdict} {row.mean:+.2f} [{row.low:+.2f}, {row.high:+.2f}]"
+    return said + "".join(f"; {words}" for words in [holding_in_words(row)] if words)
 
 
 def new(args: argparse.Namespace) -> int:

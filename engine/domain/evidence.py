@@ -3,8 +3,9 @@
 Whoever merely is long in a market that rises earns what the market gives: of bars a gain counts
 only above that of holding, on the same days with the same capital.
 
-A row of evidence is computed by `engine.lab.evidence` and by nothing else: no form, command or file
-states one. The verdict is a function of the rows: it cannot be typed in either.
+A row of evidence is computed by `engine.lab.evidence` and by nothing else: no form or command takes
+one. Some rows are shipped with the program, so that a new home has a verdict; each names its data's
+hash and its code's digest. The verdict is a function of the rows: it cannot be typed in either.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ COUNT_MIN = 10
 """Fewer traded markets or days than this show nothing, whatever they brought."""
 CLUSTERS_MIN = 200
 """Independent event clusters that *proven* needs."""
+BY_PITBOSS = "as shipped with Pitboss"
+"""Said of evidence that was computed before the program was shipped, on no data of this home."""
+OTHER_CODE = "it was computed with other code"
 LEVEL = 0.05
 """Intervals hold the mean in 95 of 100 cases."""
 
@@ -53,6 +57,8 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str
     data: str
     """Name of the recording or file."""
+    data_hash: str = ""
+    """Of its bytes, as digits of a SHA-256; empty = the row is of before this was kept."""
     digest: str
     """Of the strategy's code: evidence of other code is none."""
     rules_ns: int
@@ -172,18 +178,35 @@ def missing(row: EvidenceRow) -> list[str]:
     return [name for name, there in wanted.items() if not there]
 
 
-def judged(rows: Iterable[EvidenceRow], digest: str) -> tuple[Edge, str]:
-    """Return the verdict over all rows of a strategy whose code has this digest, and why.
+def judged(
+    rows: Iterable[EvidenceRow], digest: str, shipped: Iterable[EvidenceRow] = ()
+) -> tuple[Edge, str]:
+    """Return the verdict on a strategy whose code has this digest, and why.
+
+    `rows` were computed here, `shipped` came with the program: where those of here show something
+    they count alone. Rows of other code are none.
+    """
+    here, came = list(rows), list(shipped)
+    own, theirs = _over_all(here, digest), _over_all(came, digest)
+    if theirs is not None and (own is None or own[0] is Edge.NO_DATA is not theirs[0]):
+        return theirs[0], f"{theirs[1]} ({BY_PITBOSS})"
+    if own is not None:
+        return own
+    if here:
+        return Edge.NO_DATA, "its code changed since it was proven: prove it again"
+    if came:
+        return Edge.NO_DATA, f"{OTHER_CODE} ({BY_PITBOSS}): prove it again"
+    return Edge.NO_DATA, "it was never proven here"
+
+
+def _over_all(rows: Iterable[EvidenceRow], digest: str) -> tuple[Edge, str] | None:
+    """Return the verdict over the rows of one code, None where there is none.
 
     One that loses anywhere loses; else the best that was shown counts.
     """
-    kept = list(rows)
-    current = [row for row in kept if row.digest == digest]
-    if not current:
-        if kept:
-            return Edge.NO_DATA, "its code changed since it was proven: prove it again"
-        return Edge.NO_DATA, "it was never proven here"
-    found = [(*verdict_of(row), row.data) for row in current]
+    found = [(*verdict_of(row), row.data) for row in rows if row.digest == digest]
+    if not found:
+        return None
     order = (
         Edge.LOSES,
         Edge.PROVEN,

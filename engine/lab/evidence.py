@@ -17,6 +17,7 @@ also taken at the level over the number of trials (Bonferroni): the best of many
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ import numpy as np
 
 from engine.bots.bot import Bot
 from engine.bots.slices import SECOND_NS
+from engine.code_digest import code_digest
 from engine.config import Config
 from engine.domain.bars import BarUnit, bar_spec
 from engine.domain.decisions import Decision, Stance
@@ -46,7 +48,6 @@ from engine.lab.recordings.side_by_side import SideBySide
 from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble, play
 from engine.lab.replay.setup import BAR_FILES, DATASET, REPLAY_MARK_AGE_MS, make_ready
-from engine.plugins import code_digest
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.door import NEEDS_NOTHING, Needs
 from engine.strategies.registry import STRATEGIES, build
@@ -64,6 +65,7 @@ BAR_MARKET = BarMarket(slippage_bps=1.0)
 DRAWS = 4_000
 DRAWS_AT_ONCE = 200
 DAY_NS = 86_400 * SECOND_NS
+HASH_DIGITS = 16
 TOGETHER = " + "
 """Stands between the names of files that are played at the same time."""
 NOTHING_HERE = (
@@ -85,6 +87,17 @@ class DataSet(NamedTuple):
     kind: Kind = RAW
     """Of the instrument of the bars, or of the first one recorded."""
     currency: str = CURRENCY
+
+    @property
+    def hash(self) -> str:
+        """What its files hold: digits of a SHA-256 over their names and bytes."""
+        total = hashlib.sha256()
+        for path in self.paths:
+            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+                if file.is_file():
+                    total.update(b"%s %d " % (file.name.encode(), file.stat().st_size))
+                    total.update(file.read_bytes())
+        return total.hexdigest()[:HASH_DIGITS]
 
 
 class Interval(NamedTuple):
@@ -242,7 +255,7 @@ def _proven(
     ]
     rest = [name for name in strategies if name not in played]
     idle = [EvidenceTrial("", recording, 1.0, data.currency)] if rest else []
-    stats = recording.stats
+    stats, data_hash = recording.stats, data.hash
 
     def report(events: int, elapsed_s: float) -> None:
         del events, elapsed_s
@@ -259,6 +272,7 @@ def _proven(
                 data,
                 name=name,
                 mean_10=large.found.mean,
+                data_hash=data_hash,
                 digest=digest,
                 rules_ns=now_ns if since is None else since,
                 trials=max(1, sets_played(connection, name)),
@@ -372,6 +386,7 @@ class EvidenceTrial:
         *,
         name: str,
         mean_10: float | None,
+        data_hash: str,
         digest: str,
         rules_ns: int,
         trials: int,
@@ -385,6 +400,7 @@ class EvidenceTrial:
         alone = EvidenceRow(
             strategy=name,
             data=data.name,
+            data_hash=data_hash,
             digest=digest,
             rules_ns=rules_ns,
             product=data.kind.value,

@@ -21,6 +21,7 @@ from engine.bots.bot import Bot
 from engine.bots.signals import Signals
 from engine.bots.slices import SECOND_NS
 from engine.caches.markets import MarketCache
+from engine.code_digest import code_digest
 from engine.config import Config
 from engine.domain.bars import BarSpec, BarUnit, bar_spec
 from engine.domain.decisions import Decision
@@ -46,7 +47,6 @@ from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.recordings.made_bars import BarMarket
 from engine.lab.replay.run import ACCOUNT, Replay, assemble, play
 from engine.lab.replay.setup import REPLAY_MARK_AGE_MS
-from engine.plugins import code_digest
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.door import Reads, Strategy
 from engine.strategies.registry import STRATEGIES, build

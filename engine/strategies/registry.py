@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from engine.code_digest import code_digest
 from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
 from engine.domain.plain import PlainView
@@ -18,7 +19,6 @@ from engine.plugins import (
     PACKAGE,
     Found,
     by_the_back_door,
-    code_digest,
     found,
     impurities,
     installed,

@@ -11,12 +11,11 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.evidence import EvidenceRow
 from engine.domain.instruments import Mode
 from pages.kit import guard, panels
-from pages.kit.data import ask, ask_seldom, engine_id
+from pages.kit.data import ask_seldom, engine_id
 from pages.kit.home import now_ns
 from pages.kit.tables import Col, ColKind, columns_of, table
 from pages.kit.words import NOTHING, in_column
 from pages.shared import evidence as shown
-from storage.evidence import evidence
 from storage.views import Row
 from storage.views.by_strategy import by_strategy
 
@@ -41,10 +40,10 @@ COLUMNS = columns_of(
 
 def tested(name: str, entry: StrategyEntry) -> str:
     """Return the newest evidence of the strategy's code: the mean with its interval, in words."""
-    rows = [row for row in ask(evidence, engine_id(), name) if row.digest == entry.digest]
-    if not rows:
+    found = [one for one in shown.rows(name, entry) if one.current]
+    if not found:
         return "never with this code"
-    newest = max(rows, key=lambda row: (row.proved_ns, row.ended_ns))
+    newest = max(found, key=lambda one: (one.here, one.row.proved_ns, one.row.ended_ns)).row
     return f"{_mean(newest)} ({newest.data})"
 
 

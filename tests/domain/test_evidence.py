@@ -72,6 +72,30 @@ def test_one_that_loses_anywhere_loses_and_other_code_shows_nothing() -> None:
     assert judged([], "d1")[0] is Edge.NO_DATA
 
 
+def test_what_was_computed_here_goes_before_what_is_shipped() -> None:
+    loses = replace(EARNS, data="week", mean=-1.0, low=-2.0, high=-0.5)
+    nothing = replace(EARNS, data="hour", count=1)
+    assert judged([], "d1", [EARNS, loses]) == (
+        Edge.LOSES, "week: -1.00 [-2.00, -0.50] pUSD per market: below zero "
+        "(as shipped with Pitboss)",
+    )  # fmt: skip
+    assert judged([EARNS], "d1", [loses])[0] is Edge.PROVEN
+    assert judged([nothing], "d1", [loses])[0] is Edge.LOSES, "what was found here shows nothing"
+    assert judged([nothing], "d1", [nothing]) == (
+        Edge.NO_DATA, "hour: it traded in 1 market: 10 are needed",
+    )  # fmt: skip
+    assert judged([replace(loses, digest="d0")], "d1", [EARNS])[0] is Edge.PROVEN
+
+
+def test_what_is_shipped_of_other_code_shows_nothing() -> None:
+    assert judged([], "d2", [EARNS]) == (
+        Edge.NO_DATA, "it was computed with other code (as shipped with Pitboss): prove it again",
+    )  # fmt: skip
+    assert judged([EARNS], "d2", [EARNS]) == (
+        Edge.NO_DATA, "its code changed since it was proven: prove it again",
+    )  # fmt: skip
+
+
 def test_halves_are_means_in_order_of_time() -> None:
     assert halves([1.0, 3.0, 10.0, 20.0, 30.0]) == (2.0, 20.0)
     assert halves([1.0]) == (None, 1.0)

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from engine.__main__ import main
+from engine.code_digest import code_digest
 from engine.config import Config
 from engine.domain.evidence import Edge, EvidenceRow, judged, missing, verdict_of
 from engine.domain.instruments import Kind
@@ -23,15 +24,16 @@ from engine.lab.evidence import CAPITAL, DataSet, block_interval, data_here, lac
 from engine.lab.formats.importing import ImportRequest, import_files
 from engine.lab.recordings.bar_files import BarRecording
 from engine.lab.replay.bar_lane import BarLane, TakenBars
-from engine.plugins import code_digest
 from engine.strategies.door import Context, Evaluation
 from engine.strategies.one_of_arbitrage import OneOfArbitrage
 from engine.strategies.registry import STRATEGIES
 from storage.database import connect_reader
-from storage.evidence import evidence
+from storage.evidence import evidence, shipped_evidence
 from storage.schema import migrate
 from storage.users import ENGINE_ID
+from tests.domain.test_evidence import EARNS
 from tests.jobs.test_kinds import context
+from tests.kit.shipped import ship
 from tests.lab.recordings.test_pair import PAIR, recorded
 
 T0 = 1_700_006_400
@@ -275,6 +277,26 @@ def test_the_command_prints_one_table(
     assert lines[0] == "| strategy | BTC-USDT.csv |"
     assert [line.split(" | ")[0] for line in lines[2:4]] == ["| `dca`", "| `grid`"]
     assert "; holding -" in lines[2]
+
+
+def test_the_command_ships_what_it_computed_with_the_hash_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PITBOSS_HOME", str(tmp_path / "home"))
+    path = market(tmp_path, -0.02)
+    ship(monkeypatch, tmp_path, replace(EARNS, strategy="grid"))
+    prove_dca = ["strategies", "prove", "dca", "--data", str(path), "--ship"]
+    assert main(prove_dca) == 0
+    assert "shipped.json" in capsys.readouterr().err
+    (row,) = shipped_evidence("dca")
+    assert [one.strategy for one in shipped_evidence()] == ["dca", "grid"]
+    assert row.digest == code_digest(STRATEGIES["dca"])
+    assert row.data_hash == DataSet("any", (path,), bars=True).hash
+    assert verdict_of(row)[0] is Edge.LOSES
+    path.write_text(path.read_text() + "\n", encoding="utf-8")
+    assert DataSet("any", (path,), bars=True).hash != row.data_hash
+    assert main(["strategies", "prove", "mine", "--data", str(path), "--ship"]) != 0
+    assert "mine: the program brings evidence of its own alone" in capsys.readouterr().err
 
 
 def test_what_lacks_all_it_needs_is_asked_at_bars_and_not_at_each_second(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.code_digest import code_digest
 from engine.config import Config
 from engine.domain.bars import bar_spec
 from engine.domain.jobs.probe import ProbeJob
@@ -31,7 +32,6 @@ from engine.lab.probe import (
     probe_strategy,
     too_few_bars,
 )
-from engine.plugins import code_digest
 from engine.strategies.registry import STRATEGIES
 from engine.strategies.rules import variant_of
 from storage.schema import migrate

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
+import pytest
 import streamlit as st
 from msgspec.structs import replace
 from pandas import DataFrame
@@ -25,6 +26,7 @@ from storage.jobs import queue
 from storage.live import EngineHeartbeat, put_bots, put_engine
 from storage.settings import latest, save
 from tests.domain.test_evidence import EARNS
+from tests.kit.shipped import ship
 from tests.pages.seen import bodies, texts
 
 Opened = Callable[..., AppTest]
@@ -74,8 +76,11 @@ def test_a_bot_that_rests_is_counted_apart_from_those_that_may_quote(
     assert table[table["name"] == "grid"].iloc[0]["bots"] == "2 of 2, 1 resting"
 
 
-def test_each_strategy_stands_with_its_verdict_and_why(config: Config, opened: Opened) -> None:
+def test_each_strategy_stands_with_its_verdict_and_why(
+    config: Config, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepared(config)
+    ship(monkeypatch, config.home)
     page = opened("strategies", strategy="grid")
     table = page.dataframe[0].value
     evidence = next(one.value for one in page.dataframe if "data" in one.value.columns)
@@ -95,8 +100,39 @@ def test_each_strategy_stands_with_its_verdict_and_why(config: Config, opened: O
     assert "climber: STOPPED, LIVE" in seen
 
 
-def test_evidence_of_other_code_is_none(config: Config, opened: Opened) -> None:
+def test_a_new_desk_has_the_verdicts_that_are_shipped_of_the_code_that_runs(
+    config: Config, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepared(config)
+    digest = entries()["dca"].digest
+    mine = replace(LOSES, strategy="dca", digest=digest)
+    old = replace(LOSES, strategy="pairs", digest="older")
+    of_july = replace(EARNS, strategy="grid", data="july", digest=entries()["grid"].digest)
+    ship(monkeypatch, config.home, mine, replace(mine, data="may", digest="older"), old, of_july)
+    page = opened("strategies", strategy="dca")
+    table = page.dataframe[0].value.set_index("name")
+    assert table.loc["dca", "verdict"] == "LOSES"
+    assert table.loc["dca", "why"].endswith("below zero (as shipped with Pitboss)")
+    assert table.loc["pairs", "verdict"] == "NO DATA"
+    assert "computed with other code (as shipped with Pitboss)" in table.loc["pairs", "why"]
+    assert "july: -1.00" in table.loc["grid", "why"], "this desk's own goes before"
+    rows = next(one.value for one in page.dataframe if "by" in one.value.columns)
+    assert list(zip(rows["data"], rows["verdict"], rows["by"], strict=True)) == [
+        ("july", "LOSES", "Pitboss"), ("may", "OTHER CODE", "Pitboss"),
+    ]  # fmt: skip
+    rows = next(
+        one.value
+        for one in opened("strategies", strategy="grid").dataframe
+        if "by" in one.value.columns
+    )
+    assert list(rows["by"]) == ["this desk", "this desk"]
+
+
+def test_evidence_of_other_code_is_none(
+    config: Config, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(config)
+    ship(monkeypatch, config.home)
     with writing(config.state_path) as connection:
         put_evidence(connection, "pitboss", [replace(LOSES, digest="older")])
         put_evidence(connection, "pitboss", [replace(EARNS, data="june", digest="older")])

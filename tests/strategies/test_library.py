@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from engine.code_digest import code_digest
 from engine.domain.instruments import BotId
 from engine.errors import BadInput
-from engine.plugins import code_digest
 from engine.strategies.bar_rule import BarRule
 from engine.strategies.registry import STRATEGIES, build
 from tests.strategies.test_bar_rules import T0, Row, file_of, options, played, walk

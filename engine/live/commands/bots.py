@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from engine.code_digest import code_digest
 from engine.domain.bots import BotHappened
 from engine.domain.commands import PauseBot, ResumeBot, ResumeKilled, StartBot, StopBot
 from engine.domain.effects import caution
@@ -13,13 +14,12 @@ from engine.errors import BadInput, StorageError
 from engine.live.capitals import start_refusal
 from engine.live.commands.registry import Done, Pending, Refused, command, part
 from engine.live.engine import Engine
-from engine.plugins import code_digest
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import ENGINE_WIDE
 from engine.runtime.turn_watch import held_back
 from storage.commands import many
 from storage.database import reading
-from storage.evidence import evidence
+from storage.evidence import evidence, shipped_evidence
 from storage.quarantine import release
 from storage.users import ENGINE_ID
 
@@ -63,7 +63,8 @@ def _must_reason(engine: Engine, bot_runner: BotRunner, reason: str) -> None:
         raise BadInput(f"strategy {name} is for paper and demo accounts alone: choose one of those")
     with reading(engine.config.state_path) as connection:
         rows = evidence(connection, ENGINE_ID, name)
-    verdict, why = judged(rows, code_digest(type(bot_runner.bot.strategy)))
+    digest = code_digest(type(bot_runner.bot.strategy))
+    verdict, why = judged(rows, digest, shipped_evidence(name))
     if verdict is Edge.LOSES and len(reason.strip()) < REASON_LENGTH_MIN:
         raise BadInput(
             f"strategy {name} loses by its evidence ({why}): to start it with real money give a "

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from engine import in_time
+from engine.code_digest import code_digest
 from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings, StartBot
 from engine.domain.instruments import BotId, Mode
 from engine.errors import BadInput
 from engine.live.reopen import attach_bots
-from engine.plugins import code_digest
 from engine.runtime.bot_runner import BotSnapshot
 from engine.strategies.market_maker.parameters import MarketMakerParameters
 from engine.strategies.market_maker.strategy import MarketMaker

@@ -36,6 +36,7 @@ from storage.jobs import (
 )
 from storage.runs import save_run
 from storage.settings import applied, save
+from tests.kit.shipped import ship
 from tests.pages.bots.test_edit import MAKER, newest, press, put_beat, saved
 from tests.pages.seen import figures, texts
 from tests.pages.test_pages import RUN
@@ -46,7 +47,8 @@ ACCOUNT = {"name": "demo", "venue": "demo", "mode": "demo"}
 
 @pytest.fixture
 def desk(config: Config, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """A home with an engine that runs, its catalog, an account and no bot."""
+    """A home with an engine that runs, its catalog, an account and no bot; no evidence."""
+    ship(monkeypatch, config.home)
     monkeypatch.setattr(data, "HEARTBEAT_AGE_NS_MAX", 3_600 * 10**9)
     saved(config, {"accounts": {"demo": ACCOUNT}})
     put_beat(config)
