@@ -431,7 +431,9 @@ def _read(name: str, one: Format, path: Path) -> Iterator[str]:
     if not one.fits(head):
         yield "it does not read its own example"
         return
-    named = one.places(head) if one.folding() is None else one.folds or ROLES[one.kind]
+    splits = type(one).rows_in is not Format.rows_in
+    folds = splits or one.folding() is not None
+    named = (one.folds or ROLES[one.kind]) if folds else one.places(head)
     lacks = [role for role in ROLES[one.kind] if role not in named]
     if lacks:
         yield f"it says no column for {', '.join(lacks)}"

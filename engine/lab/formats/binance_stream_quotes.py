@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from engine.lab.formats.door import Format, RowFold
-from engine.lab.formats.frames import NAMES, FrameFold, StreamData, holds
+from engine.lab.formats.door import Format
+from engine.lab.formats.frames import NAMES, holds, stream_of
 from engine.lab.formats.tables import Cells, FileHead
 from storage.datasets import DataKind
 
@@ -18,6 +18,7 @@ class BinanceStreamQuotes(Format):
     source = "developers.binance.com, WebSocket streams: combined streams, bookTicker"
     kind = DataKind.QUOTES
     leaves_out = "trades and changes of the book are left out: --kind trades reads the trades"
+    folds = ("symbol", "time", "bid", "ask", "bid_size", "ask_size")
     names: ClassVar[Mapping[str, tuple[str, ...]]] = NAMES
     example = (
         "btcusdt.txt\n"
@@ -31,10 +32,10 @@ class BinanceStreamQuotes(Format):
         """Say whether it is of stamped frames with book tickers among the first."""
         return holds(head, "bookTicker")
 
-    def folding(self) -> RowFold | None:
-        """Return what makes rows of its frames."""
-        return FrameFold("bookTicker", _quote)
-
-
-def _quote(time: str, data: StreamData) -> Cells:
-    return [time, str(data.b), str(data.a), data.B, data.A]
+    def rows_in(self, cells: Cells, places: Mapping[str, int]) -> Sequence[Cells]:
+        """Return the quote of a frame."""
+        found = stream_of(cells, places, "bookTicker")
+        if found is None:
+            return ()
+        symbol, data = found
+        return ([symbol, cells[places["time"]], str(data.b), str(data.a), data.B, data.A],)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from engine.lab.formats.door import Format, RowFold
-from engine.lab.formats.frames import NAMES, FrameFold, StreamData, holds
+from engine.lab.formats.door import Format
+from engine.lab.formats.frames import NAMES, holds, stream_of
 from engine.lab.formats.tables import Cells, FileHead
 from storage.datasets import DataKind
 
@@ -18,7 +18,7 @@ class BinanceStreamTrades(Format):
     source = "developers.binance.com, WebSocket streams: combined streams, trade"
     kind = DataKind.TRADES
     numbered = True
-    folds = ("time", "price", "size", "buyer_maker", "id")
+    folds = ("symbol", "time", "price", "size", "buyer_maker", "id")
     leaves_out = "quotes and changes of the book are left out: --kind quotes reads the quotes"
     names: ClassVar[Mapping[str, tuple[str, ...]]] = NAMES
     example = (
@@ -33,10 +33,11 @@ class BinanceStreamTrades(Format):
         """Say whether it is of stamped frames with trades among the first."""
         return holds(head, "trade")
 
-    def folding(self) -> RowFold | None:
-        """Return what makes rows of its frames."""
-        return FrameFold("trade", _trade)
-
-
-def _trade(time: str, data: StreamData) -> Cells:
-    return [time, data.p, data.q, "true" if data.m else "false", str(data.t)]
+    def rows_in(self, cells: Cells, places: Mapping[str, int]) -> Sequence[Cells]:
+        """Return the trade of a frame."""
+        found = stream_of(cells, places, "trade")
+        if found is None:
+            return ()
+        symbol, data = found
+        maker = "true" if data.m else "false"
+        return ([symbol, cells[places["time"]], data.p, data.q, maker, str(data.t)],)

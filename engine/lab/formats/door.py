@@ -118,6 +118,14 @@ class Format:
         """Return what makes rows of several lines, fresh for one file; None = a line is a row."""
         return None
 
+    def rows_in(self, cells: Cells, places: Mapping[str, int]) -> Sequence[Cells]:
+        """Return the rows that one line holds, in the order of `folds`, as a frame has several.
+
+        Where it names the instrument of each among its `folds`, rows of two are never mixed.
+        """
+        del places
+        return (cells,)
+
     def places(self, head: FileHead) -> dict[str, int]:
         """Return role → column; fewer than its `ROLES` = it does not read this file."""
         return column_places(head.header, self.names)
@@ -186,7 +194,9 @@ class CellReader:
         column → value of the rows that are meant. `sort` = by time, in memory, before they are
         looked at. Raises BadInput for a column that is not there.
         """
-        meant, rows = OneInstrument(table.path.name, table.header, only or {}), table.rows
+        splits = type(one).rows_in is not Format.rows_in
+        header = one.folds if splits else table.header
+        meant, rows = OneInstrument(table.path.name, header, only or {}), table.rows
         self._repeats: dict[int, None] = {}
         self._sort = sort
         self._exact = not (one.rounds or one.kind is DataKind.PRICES)
@@ -198,13 +208,13 @@ class CellReader:
         own = type(one).translated is not Format.translated
         self._translated = one.translated if own else None
         self._fold = one.folding()
-        if table.narrowed is not None and self._fold is None and not own:
+        if table.narrowed is not None and not (self._fold or own or splits):
             columns = meant.columns | set(places.values())
             rows = table.narrowed(Meant(columns, meant.asked, meant.passed))
-        self._rows_meant = meant.of(rows)
+        self._rows_meant = meant.of(self._split(rows, one) if splits else rows)
         self._last = tuple(before)
         self._widest = max(places.values()) + 1
-        if self._fold is not None:
+        if self._fold is not None or splits:
             roles = one.folds or ROLES[one.kind]
             self._places = {role: at for at, role in enumerate(roles)}
         self._columns = places
@@ -228,6 +238,17 @@ class CellReader:
             number = line
         if (made := fold.rest()) is not None:
             yield number, made
+
+    def _split(self, rows: Iterator[tuple[int, Cells]], one: Format) -> Iterator[tuple[int, Cells]]:
+        """Yield the rows that each line holds."""
+        for line, cells in rows:
+            self.line = line
+            try:
+                made = one.rows_in(cells, self._columns)
+            except BadInput as error:
+                self._refuse(str(error))
+            for row in made:
+                yield line, row
 
     def _check_width(self, cells: Cells) -> None:
         if len(cells) < self._widest:

@@ -230,7 +230,8 @@ def _import_one(
         raise BadInput(f"{path.name} holds {one.kind}, and the file before it {kind}")
     before = writer.done[-1].written.last if writer.done else ()
     named = NamedFile(path.name, digest, checksum, name)
-    plain = not request.sort and OneInstrument(path.name, table.header, request.only).trivial
+    all_meant = not (request.sort or request.only)
+    plain = all_meant and OneInstrument(path.name, table.header, {}).trivial
     file = BlockFile(table, one, places, before)
     if plain and _in_blocks(writer, path, file, named, progress):
         return

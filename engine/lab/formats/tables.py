@@ -114,13 +114,17 @@ def opened(path: Path) -> TableFile:
 STAMPED_LINE = re.compile(r"([0-9]{10,19}) ([\[{].*)")
 """A time of receipt, in a unit its digits tell, and a frame as it came."""
 STAMPED = ("received", "frame")
-"""The columns of such lines."""
+"""The columns of such lines; of a capture the address stands behind them."""
+CAPTURED = re.compile(r"(wss?://[^?\s]+)\S* <-> [0-9.]+")
+"""The first line of a capture as cryptofeed writes it: a socket's address, and when it opened."""
+CAPTURED_LINE = re.compile(r"([0-9]{10}\.[0-9]+): ([\[{].*)")
 BEGINNING = 1 << 20
 
 
 def is_text(name: str, bare: str) -> bool:
     """Say whether a file is one of text whose name leaves open what its lines are."""
-    return name.endswith((".zip", ".txt", ".log")) or "." not in bare or bare.endswith(".data")
+    ends = (".zip", ".txt", ".log")
+    return name.endswith(ends) or "." not in bare or bare.endswith(".data") or ".ws." in bare
 
 
 def _by_its_beginning(path: Path) -> TableFile | None:
@@ -133,14 +137,21 @@ def _by_its_beginning(path: Path) -> TableFile | None:
     if line.startswith("{"):
         return _json_rows(path, _json_lines(path))
     if STAMPED_LINE.match(line):
-        return TableFile(path=path, header=STAMPED, rows=_guarded(path, _stamped_lines(path)))
+        rows = _stamped_lines(path, STAMPED_LINE)
+        return TableFile(path=path, header=STAMPED, rows=_guarded(path, rows))
+    if captured := CAPTURED.fullmatch(line.rstrip("\r\n")):
+        rows = _stamped_lines(path, CAPTURED_LINE)
+        return TableFile(path=path, header=(*STAMPED, captured[1]), rows=_guarded(path, rows))
     return None
 
 
-def _stamped_lines(path: Path) -> Iterator[tuple[int, Cells]]:
+def _stamped_lines(path: Path, form: re.Pattern[str]) -> Iterator[tuple[int, Cells]]:
+    """Yield times and frames; lines of a capture that begin with its address were sent there."""
     with text_of(path) as text:
         for number, line in enumerate(text, 1):
-            found = STAMPED_LINE.fullmatch(line.rstrip("\r\n"))
+            if form is CAPTURED_LINE and (line.startswith("ws") or line.isspace()):
+                continue
+            found = form.fullmatch(line.rstrip("\r\n"))
             if found is None:
                 raise BadInput(f"{path.name}, line {number}: is no time and frame: is it torn?")
             yield number, [found[1], found[2]]
