@@ -16,6 +16,7 @@ import hashlib
 import re
 import shutil
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
@@ -211,6 +212,8 @@ def columns(
         try:
             with pq.ParquetFile(part, page_checksum_verification=True) as opened:
                 for group in range(opened.num_row_groups):
+                    if _outside(opened.metadata.row_group(group), since_ns, until_ns):
+                        continue
                     block = [_ints(column) for column in opened.read_row_group(group).columns]
                     if block[0][0] < since_ns or block[0][-1] >= until_ns:
                         block = _within(block, since_ns, until_ns)
@@ -227,11 +230,17 @@ def _ints(column: pa.ChunkedArray) -> array[int]:
     return made
 
 
+def _outside(group: pq.RowGroupMetaData, since_ns: int, until_ns: int) -> bool:
+    """Say whether a group's own first and last time show that none of its rows is asked for."""
+    times = group.column(0).statistics
+    if times is None or not times.has_min_max:
+        return False
+    return bool(times.max < since_ns or times.min >= until_ns)
+
+
 def _within(block: list[array[int]], since_ns: int, until_ns: int) -> list[array[int]]:
-    kept = [row for row, at_ns in enumerate(block[0]) if since_ns <= at_ns < until_ns]
-    if not kept:
-        return [array("q") for _ in block]
-    return [column[kept[0] : kept[-1] + 1] for column in block]
+    begin, end = bisect_left(block[0], since_ns), bisect_left(block[0], until_ns)
+    return [column[begin:end] for column in block]
 
 
 def export_csv(path: Path, target: Path) -> int:

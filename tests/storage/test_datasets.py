@@ -39,6 +39,28 @@ def test_rows_are_read_back_by_time(tmp_path: Path) -> None:
     assert not list(datasets.columns(tmp_path / "x", since_ns=9 * S))
 
 
+def test_a_part_of_the_time_reads_the_groups_of_that_time_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(datasets, "GROUP_ROWS", 2)
+    made(tmp_path, 11)
+    read: list[int] = []
+    read_group = datasets.pq.ParquetFile.read_row_group
+
+    def counted(file: datasets.pq.ParquetFile, group: int) -> datasets.pa.Table:
+        read.append(group)
+        return read_group(file, group)
+
+    monkeypatch.setattr(datasets.pq.ParquetFile, "read_row_group", counted)
+    for since in range(13):
+        for until in range(since + 1, 14):
+            read.clear()
+            blocks = datasets.columns(tmp_path / "x", since_ns=since * S, until_ns=until * S)
+            rows = [at_ns for block in blocks for at_ns in block[0]]
+            assert rows == [n * S for n in range(1, 12) if since <= n < until]
+            assert read == sorted({(n - 1) // 2 for n in range(1, 12) if since <= n < until})
+
+
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     made(tmp_path)
     assert datasets.verify(tmp_path / "x") == []
