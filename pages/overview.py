@@ -30,7 +30,7 @@ PAGE = Page("Overview", ":material/monitoring:", "Trade", 0)
 REFRESH_S = 3.0
 POSITIONS_MAX = 12
 ALERTS_MAX = 5
-FIRST_BOTS = 4  # the demo desk's own bots; who has made one of his own has found the way
+FIRST_BOTS = 5  # the demo desk's own bots; who has made one of his own has found the way
 
 
 @guard.part("The first steps")

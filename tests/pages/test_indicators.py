@@ -85,7 +85,7 @@ def test_a_result_shows_one_condition_at_a_time_with_its_last_number() -> None:
     page = AppTest.from_function(drawn, default_timeout=60).run()
     assert not page.exception
     assert "42" in bodies(page)
-    assert "1 fills, PnL +1.50 USDT after fees of 0.25 USDT" in bodies(page)
+    assert "1 fill, PnL +1.50 USDT after fees of 0.25 USDT" in bodies(page)
     page.selectbox(key="tried_shown").set_value("ask > 5").run()
     assert "2. ask" in bodies(page)
     assert "42" not in bodies(page).replace("1.42", "")

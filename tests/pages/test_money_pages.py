@@ -20,8 +20,10 @@ from engine.domain.instruments import BotId, Instrument, InstrumentId, Kind, Leg
 from engine.domain.intents import Target
 from engine.domain.telemetry import BotStatus, EngineStatus, WatchedMarket
 from engine.runtime.decisions import DecisionLog
+from engine.runtime.first_settings import DOCUMENT
 from engine.strategies.registry import entries
 from pages.kit import data, names
+from pages.overview import FIRST_BOTS
 from storage.alerts import raise_alert
 from storage.catalog import put_catalog
 from storage.commands import AccountProof, Receipt, keep_receipt
@@ -488,3 +490,7 @@ def test_prices_are_in_the_venues_own_style() -> None:
     assert names.price(65_000.5, in_cents=False) == "65,000.5"
     assert names.price(None, in_cents=True) == "\N{EN DASH}"
     assert names.size(None, 1_500) == "1,500 increments"
+
+
+def test_the_tour_is_offered_while_a_desk_has_no_other_bots_than_its_first_ones() -> None:
+    assert len(DOCUMENT["bots"]) == FIRST_BOTS
