@@ -32,6 +32,13 @@ def test_has_a_folder_of_its_own(tmp_path):
 def test_is_in_the_same_worker(tmp_path):
     assert not (tmp_path / "kept").exists()
 """
+PAGE = """
+from pathlib import Path
+from streamlit.testing.v1 import app_test
+
+def test_its_pages_are_written_where_no_other_worker_writes(tmp_path_factory):
+    assert Path(app_test.TMP_DIR.name).parent == tmp_path_factory.getbasetemp()
+"""
 FAILS = """
 import pytest
 
@@ -86,6 +93,11 @@ def test_each_worker_ends_what_it_began(tmp_path: Path) -> None:
     assert code == pytest.ExitCode.OK, said
     ended = (tmp_path / "ended").read_text().split()
     assert 1 <= len(ended) == len(set(ended)) <= 2, "once in each worker that had a test"
+
+
+def test_no_two_workers_write_the_page_under_test_to_one_file(tmp_path: Path) -> None:
+    code, said = run(tmp_path, test_one=PAGE, test_two=PAGE)
+    assert code == pytest.ExitCode.OK, said
 
 
 def test_a_worker_that_dies_is_a_failure_and_never_green(tmp_path: Path) -> None:

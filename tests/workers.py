@@ -17,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import pytest
@@ -197,6 +198,10 @@ def _part(config: pytest.Config, number: int) -> None:
     factory = config._tmp_path_factory
     factory._basetemp = factory.getbasetemp() / f"worker-{number}"
     factory._basetemp.mkdir(mode=0o700)
+    # A page under test is written to a file named by its text: of two forks that draw the same
+    # page at once, one would read it while the other has just emptied it, and draw nothing.
+    if (pages := sys.modules.get("streamlit.testing.v1.app_test")) is not None:
+        pages.TMP_DIR = TemporaryDirectory(dir=factory._basetemp)
 
 
 def _run(session: pytest.Session, files: list[list[pytest.Item]], tokens: int, send: Sent) -> None:
