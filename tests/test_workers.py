@@ -33,11 +33,16 @@ def test_is_in_the_same_worker(tmp_path):
     assert not (tmp_path / "kept").exists()
 """
 PAGE = """
+import gc
 from pathlib import Path
 from streamlit.testing.v1 import app_test
 
+OF_ALL = app_test.TMP_DIR.name
+
 def test_its_pages_are_written_where_no_other_worker_writes(tmp_path_factory):
     assert Path(app_test.TMP_DIR.name).parent == tmp_path_factory.getbasetemp()
+    gc.collect()
+    assert Path(OF_ALL).is_dir(), "the other workers' is not removed by this one"
 """
 FAILS = """
 import pytest

@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
-from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
@@ -201,7 +201,10 @@ def _part(config: pytest.Config, number: int) -> None:
     # A page under test is written to a file named by its text: of two forks that draw the same
     # page at once, one would read it while the other has just emptied it, and draw nothing.
     if (pages := sys.modules.get("streamlit.testing.v1.app_test")) is not None:
-        pages.TMP_DIR = TemporaryDirectory(dir=factory._basetemp)
+        mine = factory._basetemp / "pages"
+        mine.mkdir()
+        # The folder of all is removed by the process that made it, not where it is forgotten.
+        pages.TMP_DIR = SimpleNamespace(name=str(mine), of_all=pages.TMP_DIR)
 
 
 def _run(session: pytest.Session, files: list[list[pytest.Item]], tokens: int, send: Sent) -> None:
