@@ -369,14 +369,14 @@ OWNED = (
     "p.settled + p.pending AS size, CASE p.leg WHEN 'no' THEN 1000000 - l.payout_yes_micro "
     "ELSE l.payout_yes_micro END AS pays, l.one_token, l.value_divisor, l.signed, "
     "CASE p.leg WHEN 'no' THEN 2 * CAST(pow(10, i.price_decimals) AS INTEGER) - h.mid2 "
-    "ELSE h.mid2 END AS mid2 FROM positions p "
+    "ELSE h.mid2 END AS mid2, h.account IS NULL AS unseen FROM positions p "
     "LEFT JOIN accounts a ON a.engine_id = p.engine_id AND a.account = p.account "
     "LEFT JOIN listings l ON l.engine_id = p.engine_id AND l.instrument = p.instrument "
     "LEFT JOIN instruments i ON i.engine_id = p.engine_id AND i.id = p.instrument "
     "LEFT JOIN holdings h ON h.engine_id = p.engine_id AND h.account = p.account "
     "AND h.instrument = p.instrument WHERE p.engine_id = ?1), "
     "valued AS (SELECT *, pays IS NULL AND size != 0 AS held, "
-    "coalesce(signed, 0) AND size != 0 AND mid2 IS NULL AS unpriced, "
+    "(coalesce(signed, 0) OR unseen AND pays IS NULL) AND size != 0 AND mid2 IS NULL AS unpriced, "
     f"CASE WHEN pays IS NOT NULL THEN {scaled('size', 'pays', 'one_token')} "
     f"ELSE coalesce({scaled('size', 'mid2', '(2 * value_divisor)')}, 0) END AS value_micro "
     "FROM owned), "
@@ -392,7 +392,8 @@ OWNED = (
 
 What it holds of a resolved market is worth what that pays, anything else its last two-sided mid, as
 `put_holdings` wrote it. Nothing was paid for what is held long or short; `unpriced` are such
-positions without a price: what they made is unknown, and in no sum.
+positions without a price, and those of a first fill until `put_holdings` has looked at them: what
+they made is unknown, and in no sum.
 """
 
 FUNDED = (

@@ -12,7 +12,7 @@ from engine.domain.instruments import BotId, InstrumentId, Leg, Mode, Side
 from engine.domain.telemetry import BotStatus
 from storage.database import Table
 from storage.journal import Record
-from storage.live import put_bots
+from storage.live import HoldingSeen, add_pnl, put_bots, put_holdings
 from storage.projected import PROJECTED, fold_into
 from storage.projected.fills import FillRow
 from storage.projected.listings import ListingRow
@@ -84,6 +84,27 @@ def test_a_bot_that_changed_its_mode_counts_what_it_made_in_each(connection: Con
     live, paper = by_strategy(connection, "e1")
     assert (live["running"], live["total"]) == (1, 0)
     assert (paper["running"], paper["stopped"], paper["total"]) == (0, 1, 5)
+
+
+def test_a_first_fill_that_no_mark_was_written_for_is_no_loss_of_all_it_cost(
+    connection: Connection,
+) -> None:
+    put_bots(connection, "e1", (bot("a", "grid", Mode.PAPER),), 1)
+    made(connection, "a", Mode.PAPER, 0)
+    connection.execute("UPDATE positions SET settled = 100, cost_micro = 94, spent_micro = 94")
+    (row,) = by_strategy(connection, "e1")
+    assert (row["realised"], row["unrealised"], row["total"]) == (0, None, None)
+    add_pnl(connection, "e1", 5)
+    assert not connection.execute("SELECT * FROM pnl").fetchall(), "no point of it is kept"
+    held = HoldingSeen(
+        account="paper", instrument=M1, mode=Mode.PAPER, currency="", bot="a", yes_settled=100,
+        yes_pending=0, no_settled=0, no_pending=0, yes_cost_micro=94, no_cost_micro=0,
+        value_micro=0, mid2=None, marked_ns=None, realised_micro=0, fees_micro=0,
+        payout_yes_micro=None,
+    )  # fmt: skip
+    put_holdings(connection, "e1", [held], 100)
+    (row,) = by_strategy(connection, "e1")
+    assert row["total"] == Decimal("-0.000094"), "a book without two sides is worth nothing yet"
 
 
 def test_sums_beyond_an_int64_are_exact(connection: Connection) -> None:
