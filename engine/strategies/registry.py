@@ -42,8 +42,10 @@ def _found() -> StrategyKinds:
     """Return the strategies of this folder and of the plug-ins, by name."""
     made: StrategyKinds = {}
     digests = {plugin.name: plugin.digest for plugin in installed()}
-    for one in found("strategies", ROOM):
-        kinds = [kind for kind in one.defined(object) if hasattr(kind, "parameters_type")]
+    # All are imported before one is judged: of what one is made of others are part.
+    every = [(one, one.defined(object)) for one in found("strategies", ROOM)]
+    for one, defined in every:
+        kinds = [kind for kind in defined if hasattr(kind, "parameters_type")]
         if not kinds and one.plugin:
             one.refuse("it defines no class with `parameters_type`, which a strategy has")
         for kind in kinds:

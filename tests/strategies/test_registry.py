@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from engine import plugins
+from engine.code_digest import code_digest
 from engine.domain.instruments import BotId
 from engine.errors import BadInput, ConfigError
 from engine.strategies import registry
@@ -171,3 +172,8 @@ def test_every_strategy_has_its_family_tags_author_and_version() -> None:
     assert found["signal"].tags == ("outside information",)
     assert {one.author for one in found.values()} == {"Pitboss"}
     assert all(one.version and one.digest.startswith(one.version) for one in found.values())
+
+
+def test_the_catalog_has_the_digest_that_each_strategy_has_once_all_are_loaded() -> None:
+    digests = {name: code_digest(kind) for name, kind in STRATEGIES.items()}
+    assert {name: entry.digest for name, entry in entries().items()} == digests
