@@ -23,6 +23,10 @@ class OrderLife(msgspec.Struct, kw_only=True):
     """One order. Prices and sizes in increments of its instrument, times in ns UTC."""
 
     id: int
+    account: str = ""
+    bot: str = ""
+    decision: int = 0
+    """The number of the decision it came of; 0 = none led to it."""
     instrument: str
     side: Side
     leg: Leg
@@ -45,6 +49,8 @@ class RunOrders(msgspec.Struct, kw_only=True):
 
     lives: dict[int, OrderLife] = {}
     listed: dict[str, Instrument] = {}
+    last_seq: int = 0
+    """The last record that was read."""
     whole: bool = True
     """False = the journal holds more records than are read."""
 
@@ -61,6 +67,7 @@ def run_orders(path: Path) -> RunOrders:
     found, read = RunOrders(), 0
     for record, message in islice(kinds_of(path, KINDS), RECORDS_MAX):
         read += 1
+        found.last_seq = record.seq
         if record.kind == _LISTED:
             found.listed[message.instrument.id] = message.instrument
         elif record.kind == _PLACED:
@@ -77,6 +84,9 @@ def _placed(effect: effects.PlaceOrder, at_ns: int) -> OrderLife:
     order = effect.order
     return OrderLife(
         id=order.id,
+        account=order.account,
+        bot=order.bot,
+        decision=order.decision,
         instrument=order.instrument,
         side=order.side,
         leg=order.leg,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 import shutil
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from engine.domain.instruments import Mode
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, ReplayJob, RetainJob
+from engine.domain.jobs.playback import PlaybackJob
 from engine.domain.money import MICRO
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
-from engine.jobs.run import JobContext, job
+from engine.jobs.run import JobContext, job, works
 from engine.lab.formats.numbers import stamp_ns
 from engine.lab.incident.moment import of_job
 from engine.lab.incident.page import summary, write
@@ -40,6 +42,8 @@ NEVER_NS = 1 << 62
 RESTORED_ALONE_NS = 7 * DAY_NS
 """A younger backup of the state can be restored beside the journal of today."""
 
+CHARTED_EVENTS_MAX = 50_000
+"""A run of so many events at most is read again at once for its chart: a second or two."""
 TAPE_SEGMENTS_MIN = 2
 """Segments of the tape that are never touched: the one being written, and the one before."""
 
@@ -60,7 +64,18 @@ def replay(job: ReplayJob, context: JobContext) -> Mapping[str, object]:
             context.progress(stats.bytes_read, stats.bytes_total, "bytes", note)
 
         summary = prepared.store(prepared.run(progress))
+    _keep_prices(summary, context)
     return _facts(summary)
+
+
+def _keep_prices(summary: Mapping[str, object], context: JobContext) -> None:
+    """Keep what the markets of a short run did, for the chart of its page; a long one is asked for.
+
+    A chart is an aid: where the prices cannot be read, the run stands and its page offers to.
+    """
+    if summary["orders"] and int(str(summary["events"])) <= CHARTED_EVENTS_MAX:
+        with contextlib.suppress(BadInput, StorageError):
+            works()["playback"](PlaybackJob(run=int(str(summary["run"]))), context)
 
 
 def _band(job: ReplayJob, context: JobContext) -> Mapping[str, object]:
@@ -73,6 +88,7 @@ def _band(job: ReplayJob, context: JobContext) -> Mapping[str, object]:
 
     sets = band_of(_options(job, context), context.now_ns())
     played = play_sets(list(sets.values()), context.config, processes=1, progress=progress)
+    _keep_prices(played[-1], context)
     pnl = {f"pnl_{name}": one["pnl"] for name, one in zip(sets, played, strict=True)}
     return dict(_facts(played[-1])) | pnl
 

@@ -347,6 +347,8 @@ def _markets(base: BotDraft, document: SettingsDocument) -> BotDraft:
         panels.note("Filters are saved under Markets; a bot may follow one.")
     if account is not None:  # a typed market may lack its venue
         chosen = [one if ":" in one else f"{account.venue}:{one}" for one in chosen]
+        if why := drafts.markets_refusal(base.account, chosen, rolling):
+            st.error(literal(why))
     others = traded_by(document, base.account)
     if others:
         held = ", ".join(f"{names.market(one)} ({', '.join(bots)})" for one, bots in others.items())
@@ -466,15 +468,17 @@ DRAWN: tuple[Draw, ...] = (_account, _markets, _strategy, _parameters, _sizes, p
 
 def _review(opened: OpenDraft, settings: SettingsVersion) -> None:
     draft, document = opened.base, settings.document
+    own = suggested(draft.strategy, document)
     name = st.text_input(
         "Name",
-        draft.name or suggested(draft.strategy, document),
+        draft.name or own,
         help="a-z, 0-9, dot, dash, underscore",
         key=f"wizard_name_{draft.turn}",
     ).strip()
-    draft = msgspec.structs.replace(opened.now, name=name)
-    if not _keep(opened, draft):
+    # A suggestion is not kept: it follows the strategy, which may be chosen anew.
+    if not _keep(opened, msgspec.structs.replace(opened.now, name="" if name == own else name)):
         return
+    draft = msgspec.structs.replace(opened.now, name=name)
     evidence.note(draft.strategy)
     wrong = lacking(draft, document)
     if name in document.bots:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -50,6 +50,15 @@ LINES = {
 """Colours of curves in one chart, by whether the theme is dark; so many can be distinguished."""
 DASHES = ("solid", "dot", "dash", "dashdot")
 _INK = {True: ("#93a1b1", "#1f2a37", "#2dd4bf"), False: ("#51606f", "#d5dde6", "#0f766e")}
+
+
+class OrderLine(NamedTuple):
+    """An order in a chart: its whole price, whether it buys, and when it stood, ns UTC."""
+
+    price: float
+    buys: bool
+    placed_ns: int
+    ended_ns: int
 
 
 def equity(points: Sequence[tuple[int, Decimal]], currency: str, key: str) -> None:
@@ -181,11 +190,13 @@ def prices(
     *,
     in_cents: bool,
     resting: Sequence[tuple[float, bool]] = (),
+    lives: Sequence[OrderLine] = (),
 ) -> None:
     """Draw candles of a mid, and our fills on it: up bought, down sold, in YES-space.
 
     `one` = increments of a whole price; every candle has both sides at its end. `resting` are
-    orders that stand: the whole price of each and whether it buys.
+    orders that stand: the whole price of each and whether it buys. `lives` are orders drawn from
+    when they were placed to when they ended.
     """
     rise, fall = FILLED[look.dark()]
     scale = 100 if in_cents else 1
@@ -203,6 +214,7 @@ def prices(
             line_width=1,
             hovertext=[f"{utc(row.start_ns)}<br>{row.trades:,} trades" for row in stored],
         )
+    _draw_lives(figure, lives, scale)
     _mark_fills(figure, fills, scale, "¢" * in_cents)
     for level, buys in resting:
         line = {"color": rise if buys else fall, "width": 1, "dash": "dot"}
@@ -214,6 +226,28 @@ def prices(
         key=key,
         height=300,
     )
+
+
+def _draw_lives(figure: go.Figure, lives: Sequence[OrderLine], scale: int) -> None:
+    """Draw each order as a line at its price; all that buy are one trace, all that sell another."""
+    colours = FILLED[look.dark()]
+    for buys, colour in ((True, 0), (False, 1)):
+        some = [one for one in lives if one.buys is buys]
+        if not some:
+            continue
+        walls = _wall([at_ns for one in some for at_ns in (one.placed_ns, one.ended_ns)])
+        across: list[datetime | None] = []
+        up: list[float | None] = []
+        for place, one in enumerate(some):
+            across += [*walls[2 * place : 2 * place + 2], None]  # None = the pen is lifted
+            up += [scale * one.price, scale * one.price, None]
+        figure.add_scatter(
+            x=across,
+            y=up,
+            mode="lines",
+            line={"color": colours[colour], "width": 1, "dash": "dot"},
+            hoverinfo="skip",
+        )
 
 
 def _mark_fills(figure: go.Figure, fills: Sequence[Row], scale: int, unit: str) -> None:

@@ -16,7 +16,7 @@ from engine.domain.catalog import StrategyEntry
 from engine.domain.commands import ApplySettings
 from engine.domain.plain import PlainView
 from engine.domain.setting_places import HEADS, SettingPlace, place_of
-from engine.domain.settings import Settings, SettingsDocument
+from engine.domain.settings import BotSettings, Settings, SettingsDocument
 from engine.errors import PitbossError
 from pages.kit import commands, guard, names, panels
 from pages.kit.data import ask, engine_id, forget
@@ -108,6 +108,22 @@ def refusal(diff: Mapping[str, object], base: SettingsVersion) -> str:
         return edit_refusal(
             connection, engine_id(), before=base.document, after=document, now_ns=now_ns()
         )
+
+
+def markets_refusal(account: str, instruments: Sequence[str], series: Sequence[str]) -> str:
+    """Return why a new bot of an account cannot trade these markets; empty = nothing is known."""
+    before = newest().document
+    bot = BotSettings.model_construct(  # a draft: what it lacks yet is no matter here
+        name="this bot",
+        account=account,
+        strategy="",
+        capital=0.0,
+        instruments=tuple(instruments),
+        series=tuple(series),
+    )
+    after = before.model_copy(update={"bots": {**before.bots, bot.name: bot}})
+    with reading(config().state_path) as connection:
+        return markets_judged(connection, engine_id(), before, after, now_ns()).refusal
 
 
 def show_difference(diff: Mapping[str, object], base: SettingsVersion) -> None:

@@ -91,8 +91,17 @@ OPTIONS = {
     "trade_size_cap": "Trade size capped at",
     "outcomes": "Outcomes",
     "funding": "Funding rates",
+    "instrument": "Instrument",
+    "start_ns": "Trades from",
+    "until_ns": "Plays until",
+    "bar_market.slippage_bps": "Bars: half the spread",
+    "bar_market.impact_bps": "Bars: impact of the whole size",
+    "bar_market.volume_share": "Bars: share of the volume",
+    "bar_market.taker_fee_bps": "Bars: taker's fee",
+    "bar_market.maker_fee_bps": "Bars: maker's fee",
 }
 """What a replay was asked for besides its strategy."""
+IN_BPS = ("slippage_bps", "impact_bps", "taker_fee_bps", "maker_fee_bps")
 
 
 def stated(run: Row) -> dict[str, str]:
@@ -104,6 +113,11 @@ def stated(run: Row) -> dict[str, str]:
         "trade_size_cap": lambda cap: "no cap" if cap is None else f"{cap:,} increments",
         "outcomes": lambda path: "as the recording tells" if path is None else str(path),
         "funding": lambda path: "as the recording says" if path is None else str(path),
+        "instrument": lambda name: name or "as the recording names it",
+        "start_ns": lambda at_ns: "its first event" if at_ns is None else moment(at_ns),
+        "until_ns": lambda at_ns: "its last event" if at_ns is None else moment(at_ns),
+        "bar_market.volume_share": lambda share: f"{share:.0%}".replace("%", " %"),
+        **{f"bar_market.{name}": lambda bps: f"{bps:g} bp" for name in IN_BPS},
     }
     return {
         OPTIONS.get(name, name): words.get(name, str)(value) for name, value in _flat(given).items()

@@ -39,7 +39,7 @@ from pages.kit.tables import (
     unchoose,
 )
 from pages.kit.words import NOTHING, age, count, moment, money
-from pages.runs import beside, filled, notes, playback, report
+from pages.runs import beside, filled, notes, playback, played, report
 from pages.runs.reports import REPORTS
 from pages.shared import backtest, job, losses, why
 from storage import views
@@ -170,6 +170,8 @@ def _show_named(named: str, runs: Sequence[Row]) -> None:
         show(run)
     elif st.query_params.get("show") == filled.FILLS:
         filled.show(run, st.query_params.get("market", ""))
+    elif (order := st.query_params.get("order")) is not None:
+        filled.show_order(run, order)
     elif st.query_params.get("show") == playback.WATCH:
         playback.show(run, st.query_params.get("market", ""))
     else:
@@ -224,6 +226,7 @@ def show_run(run: Row, alike: Sequence[TableRow]) -> None:
     if sweep and sweep.band:
         beside.show_band(run)
     _curve(points, currency)
+    played.show_traded(run)
     show_statistics(run, result, filled.address(run))
     _markets(run, markets)
     if "losses" in result:
@@ -412,7 +415,12 @@ def _made_of(run: Row, alike: Sequence[TableRow]) -> None:
             **beside.stated(run),
         }
     )
-    others = [row for row in alike if row["id"] != run["id"]]
+    band = run["sweep"].id if run["sweep"] and run["sweep"].band else None
+    others = [
+        row
+        for row in alike
+        if row["id"] != run["id"] and (band is None or not row["sweep"] or row["sweep"].id != band)
+    ]
     if run["digest"] and others:
         same = [panels.link(f"run {row['id']}", "runs", run=row["id"]) for row in others[:10]]
         panels.links("Same digest, so identical decisions:", *same)

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Literal, TypedDict
 
 import msgspec
 import streamlit as st
 
-from engine.domain.commands import RunJob
 from engine.domain.instruments import Side, is_bid
 from engine.domain.products.binary import mirrored
-from pages.kit import charts, commands, guard, names, panels
-from pages.kit.data import ask
+from pages.kit import charts, guard, names, panels
 from pages.kit.home import now_ns
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, TableRow, columns_of, table
 from pages.kit.words import NOTHING, SECOND_NS, count, moment, money
 from pages.orders.page import fitting
 from pages.runs import filled
-from pages.shared import job
-from storage import playback
-from storage.playback import Playback
-from storage.run_orders import OrderLife, RunOrders, run_orders
-from storage.runs import RECORDS_MAX, run_fills
+from pages.runs.played import PlayedMarket, candles_of, offer, pick_market, read_market
+from storage.run_orders import OrderLife
 from storage.ticks import Candle
-from storage.views import Row, run_equity, shown
+from storage.views import Row, shown
 
-WATCH, KIND, SLOT = "watch", "playback", "run_playback"
+WATCH = "watch"
 SPEEDS = (1, 10, 60, 300, 1_000)
 """How many seconds of the recording pass in a second."""
 REFRESH_S = 0.5
@@ -98,25 +91,6 @@ class Player(msgspec.Struct):
         self.speed = speed
 
 
-class PlayedMarket(msgspec.Struct, kw_only=True):
-    """What is drawn of one market of a run."""
-
-    run: TableRow
-    market: str
-    candles: Playback
-    orders: Sequence[OrderLife]
-    fills: Sequence[Row]
-    """Oldest first."""
-    times: Sequence[int]
-    """When each fill was, ns UTC."""
-    equity: Sequence[tuple[int, Decimal]]
-    terms: Row
-
-    @property
-    def key(self) -> str:
-        return f"player:{self.run['id']}:{self.market}"
-
-
 def link(number: int) -> str:
     """Return the link to where a backtest is watched again."""
     return panels.link("Watch it again", "runs", run=number, show=WATCH)
@@ -142,87 +116,14 @@ def show(run: TableRow, instrument: str) -> None:
             "It ran with --journal digest, or its folder was removed: start it again to watch it.",
         )
         return
-    candles = _candles(path.parent, _changed_ns(path.parent / playback.FILE))
+    candles = candles_of(path)
     if candles is None:
-        _offer(number)
+        offer(number)
         return
-    market = _market(candles, instrument)
-    watched = _watched(run, path, candles, market)
+    watched = read_market(run, path, candles, pick_market(candles, instrument, key="watch_market"))
     player = _player(watched)
     _controls(watched, player)
     st.fragment(_draw, run_every=REFRESH_S if player.plays else None)(watched, player)
-
-
-def _changed_ns(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-@st.cache_resource(max_entries=2, show_spinner="Reading the prices")
-def _candles(folder: Path, changed_ns: int) -> Playback | None:
-    del changed_ns  # part of the key
-    return Playback.load(folder)
-
-
-@st.cache_resource(max_entries=2, show_spinner="Reading the run's journal")
-def _orders(path: Path, changed_ns: int) -> RunOrders:
-    del changed_ns
-    return run_orders(path)
-
-
-@st.cache_resource(max_entries=4, show_spinner="Reading the run's journal")
-def _fills(path: Path, changed_ns: int, instrument: str) -> list[Row]:
-    del changed_ns
-    found = run_fills(path, instrument=instrument, most=RECORDS_MAX)
-    return [*reversed(fitting(found.rows, ""))]
-
-
-def _offer(number: int) -> None:
-    """Say what is needed, and have the worker read it."""
-    panels.empty(
-        "The prices of this backtest have not been read yet.",
-        "A backtest keeps its orders and fills, and not what the market did: its recording is read "
-        "once more for that, which takes about as long as the first look at it. They are kept "
-        "beside its journal.",
-    )
-    if commands.engine_runs():
-        if st.button("Read the prices", type="primary", icon=":material/movie:"):
-            commands.send(RunJob(job=KIND, arguments=json.dumps({"run": number})), SLOT)
-    else:
-        commands.note_no_engine()
-    job.show_progress(SLOT)
-
-
-def _market(candles: Playback, instrument: str) -> str:
-    markets = candles.markets
-    if len(markets) == 1:
-        return markets[0]
-    place = markets.index(instrument) if instrument in markets else 0
-    return str(
-        st.selectbox("Market", markets, index=place, format_func=names.market, key="watch_market")
-    )
-
-
-def _watched(run: TableRow, path: Path, candles: Playback, market: str) -> PlayedMarket:
-    changed_ns = path.stat().st_mtime_ns
-    orders, fills = _orders(path, changed_ns), _fills(path, changed_ns, market)
-    listed = orders.listed.get(market)
-    terms = names.UNLISTED
-    if listed is not None:
-        terms = {
-            "price_decimals": listed.price_decimals,
-            "size_decimals": listed.size_decimals,
-            "listed_kind": listed.kind.value,
-        }
-    return PlayedMarket(
-        run=run,
-        market=market,
-        candles=candles,
-        orders=orders.of(market),
-        fills=fills,
-        times=[row["at_ns"] for row in fills],
-        equity=ask(run_equity, run["engine_id"], run["id"]),
-        terms=terms,
-    )
 
 
 def _player(watched: PlayedMarket) -> Player:

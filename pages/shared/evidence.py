@@ -58,7 +58,9 @@ def note(name: str) -> None:
         return
     found, why = verdict(name, entry)
     word, means = literal(found.upper()), literal(MEANS[found])
-    sentence = why[:1].upper() + why[1:]  # the command line sets the same words after a colon
+    # The command line sets the same words after a colon; a data set's name stays as it is written.
+    names_data = why.partition(" ")[0].endswith(":")
+    sentence = why if names_data else why[:1].upper() + why[1:]
     said = f"Evidence: **{word}** \N{EN DASH} {means} {literal(sentence)}."
     if found is Edge.LOSES:
         st.warning(said)

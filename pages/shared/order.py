@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import streamlit as st
 from msgspec import UNSET
 
@@ -38,6 +39,18 @@ from storage.views.journal import OrderEvent, OrderHistory, history_of
 
 FILLS = markouts.fill_columns("way", "instrument", "bot", "order_id")
 WHY, LIFE, FACTS = "Why", "Life", "Facts"
+
+
+class OrderFiles(msgspec.Struct, frozen=True):
+    """The files in which an order's records, and what its bot decided, are kept."""
+
+    journal: Path
+    decisions: Path
+
+    @classmethod
+    def of_engine(cls) -> OrderFiles:
+        """Return those of the engine's own orders."""
+        return cls(config().journal_path, config().decisions_path)
 
 
 @guard.part("The order")
@@ -77,7 +90,7 @@ def show(account: str, number: int, mode: Mode, *, alive: bool) -> None:
     if what == WHY:
         show_why(row)
     elif what == LIFE:
-        _history(row, fills)
+        show_life(row, fills)
     else:
         _facts(row)
     _fills(fills)
@@ -155,18 +168,23 @@ def _history_cached(
 
 
 @guard.part("The order's life")
-def _history(row: Row, fills: Sequence[Row]) -> None:
+def show_life(row: Row, fills: Sequence[Row], kept: OrderFiles | None = None) -> None:
+    """Draw every record of an order's life. `fills` are its own. Raises StorageError.
+
+    `kept` = the files its records lie in, where it is none of the engine's own orders.
+    """
+    files = kept or OrderFiles.of_engine()
     found = _history_cached(
-        config().journal_path,
+        files.journal,
         account=row["account"],
         number=row["id"],
         created_ns=row["created_ns"],
-        last_seq=max([row["seq"], *(fill["seq"] for fill in fills)]),
+        last_seq=max([row["seq"], *(fill.get("seq", 0) for fill in fills)]),
         fills=tuple(fill["id"] for fill in fills),
     )
 
     def plans(at_ns: int) -> Sequence[Planned]:
-        return plans_at(config().decisions_path, instrument=row["instrument"], at_ns=at_ns)
+        return plans_at(files.decisions, instrument=row["instrument"], at_ns=at_ns)
 
     st.html(history(found.moments, row, plans))
     panels.note(
@@ -217,9 +235,13 @@ def _cancel(account: str, number: int, bot: str, slot: str, *, alive: bool) -> N
 
 
 @guard.part("Why the order was placed")
-def show_why(row: Row) -> None:
-    """Draw the why of an order's row. Raises StorageError, BadInput."""
-    stored, plan = _stored(row), _plan(row)
+def show_why(row: Row, kept: OrderFiles | None = None) -> None:
+    """Draw the why of an order's row. Raises StorageError, BadInput.
+
+    `kept` = the files its records lie in, where it is none of the engine's own orders.
+    """
+    decisions = (kept or OrderFiles.of_engine()).decisions
+    stored, plan = _stored(row, decisions), _plan(row, decisions)
     parts: list[tuple[str, str]] = []
     if stored is not None:
         decision, vocabulary = stored.decision, why.vocabulary()
@@ -240,10 +262,14 @@ def show_why(row: Row) -> None:
     if plan is not None:
         parts += why.planned(plan, row, ours=row["id"])
     elif row["decision"]:
-        panels.note("The plan of that moment is not in the decision log.")
+        panels.note(
+            "The plan of that moment is not in the decision log."
+            if kept is None
+            else "A backtest keeps what its bot decided; risk's rules and the plan are not kept."
+        )
     if parts:
         st.html(why.blocks(parts))
-    if row["decision"]:
+    if row["decision"] and kept is None:
         then = {"bot": row["bot"], "market": row["instrument"], "at": row["created_ns"]}
         panels.links(panels.link(f"What {row['bot']} evaluated around then", "bots", **then))
 
@@ -258,11 +284,11 @@ def decision_note(stored: StoredDecision) -> str:
     )
 
 
-def _stored(row: Row) -> StoredDecision | None:
+def _stored(row: Row, decisions: Path) -> StoredDecision | None:
     if not row["decision"]:
         return None
     return decision_numbered(
-        config().decisions_path,
+        decisions,
         bot=row["bot"],
         instrument=row["instrument"],
         number=row["decision"],
@@ -270,8 +296,8 @@ def _stored(row: Row) -> StoredDecision | None:
     )
 
 
-def _plan(row: Row) -> Planned | None:
-    found = plans_at(config().decisions_path, instrument=row["instrument"], at_ns=row["created_ns"])
+def _plan(row: Row, decisions: Path) -> Planned | None:
+    found = plans_at(decisions, instrument=row["instrument"], at_ns=row["created_ns"])
     return next((plan for plan in found if row["id"] in [one.order for one in plan.places]), None)
 
 

@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from streamlit.testing.v1 import AppTest
 
 from engine.config import Config
+from engine.domain.instruments import InstrumentId
+from engine.domain.listings import ListingPage
 from engine.domain.settings import BotSettings, Sizing, SizingMethod
 from engine.errors import BadInput
 from engine.strategies.registry import entries
@@ -34,12 +36,15 @@ from storage.jobs import (
     note_figures,
     queue,
 )
+from storage.listed_markets import FILE
+from storage.markets import MarketStore
 from storage.runs import save_run
 from storage.settings import applied, save
 from tests.kit.shipped import ship
 from tests.pages.bots.test_edit import MAKER, newest, press, put_beat, saved
 from tests.pages.seen import figures, texts
 from tests.pages.test_pages import RUN
+from tests.storage.listed import made
 
 Opened = Callable[..., AppTest]
 ACCOUNT = {"name": "demo", "venue": "demo", "mode": "demo"}
@@ -140,6 +145,36 @@ def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, de
     st.cache_data.clear()
     page.run()
     assert sent(desk)[-1].startswith("StartBot")
+
+
+def test_a_market_that_the_venue_lacks_is_refused_where_it_is_chosen(
+    opened: Opened, desk: Config
+) -> None:
+    store = MarketStore(desk.home / FILE)
+    store.begin("demo")
+    listed = made(1, id=InstrumentId("demo:comet-1"), venue="demo", slug="comet-1", series="")
+    store.put("demo", ListingPage((listed,), {}, ""), time.time_ns())
+    store.finish("demo", time.time_ns(), complete=True)
+    store.close()
+    keep(desk, instruments=("demo:comet-1",), step=at("Markets"))
+    assert not opened("bots", create="1").error
+    keep(desk, instruments=("demo:commet-1",), step=at("Markets"))
+    [said] = [one.value for one in opened("bots", create="1").error]
+    assert "demo lists no market demo:commet-1; the nearest: demo:comet-1" in said
+
+
+def test_a_suggested_name_follows_the_strategy_and_a_typed_one_stays(
+    opened: Opened, desk: Config
+) -> None:
+    keep(desk, step=at("Review"))
+    page = opened("bots", create="1")
+    assert field(page, "text_input", "wizard_name").value == "market_maker-1"
+    assert kept(desk).name == ""
+    keep(desk, strategy="grid", step=at("Review"))
+    page = opened("bots", create="1")
+    assert field(page, "text_input", "wizard_name").value == "grid-1"
+    field(page, "text_input", "wizard_name").set_value("mine").run()
+    assert kept(desk).name == "mine"
 
 
 def test_what_was_typed_outlives_the_tab(opened: Opened, desk: Config) -> None:
