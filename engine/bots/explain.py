@@ -206,11 +206,12 @@ def _numbers(executor: Executor, places: list[Order], now_ns: int) -> list[Rule]
     )
     total, total_max = exposure.total_micro(now_ns), limits.exposure_total_max.micro(anchor)
     live = executor.open_and_unknown[0]
-    small = min(order.size for order in places)
+    small = min(places, key=lambda order: order.size)
+    least = instrument.lot if small.reduce_only else instrument.size_min
     return [
         Rule(R.STALE_DATA, Verdict.PASSED, age_ns, limits.data_age_ms_max * MS, Unit.NS),
         Rule(R.OPEN_ORDERS, Verdict.PASSED, live, limits.open_orders_max, Unit.COUNT),
-        Rule(R.ORDER_TOO_SMALL, Verdict.PASSED, small, instrument.size_min, Unit.SIZE),
+        Rule(R.ORDER_TOO_SMALL, Verdict.PASSED, small.size, least, Unit.SIZE),
         Rule(R.ORDER_TOO_LARGE, Verdict.PASSED, value, value_max, Unit.MICRO),
         Rule(R.LIQUIDATION_BUFFER, Verdict.PASSED, 0, 0, Unit.NONE),
         *(Rule(name, Verdict.PASSED, used, limit, Unit.MICRO) for name, used, limit in amounts),

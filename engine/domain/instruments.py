@@ -191,6 +191,10 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         least = self.resting_min_micro if rests else self.notional_min_micro
         return self.proceeds_micro(price, size) < least
 
+    def too_small(self, price: int, size: int, *, rests: bool) -> bool:
+        """Say whether an order is below the venue's least size or value."""
+        return size < self.size_min or self.worth_too_little(price, size, rests=rests)
+
     @property
     def exposure_key(self) -> str:
         return self.market or self.id

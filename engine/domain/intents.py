@@ -68,6 +68,8 @@ class ResidualReason(StrEnum):
     """Why a part of an intent could not be expressed as a legal order."""
 
     BELOW_MIN = "below_min"
+    NETTED = "netted"
+    """Below the minimum, and the account's position would not fall: reduce-only is no way out."""
     DUST = "dust"
     NO_CASH = "no_cash"
     NO_INVENTORY = "no_inventory"

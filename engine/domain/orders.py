@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NewType
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Side
 
@@ -74,10 +75,12 @@ class RejectReason(StrEnum):
     MARKET_CLOSED = "market_closed"
     EXPIRY = "expiry"
     AUTH = "auth"
+    REDUCE_ONLY = "reduce_only"
+    """A reduce-only order that would not reduce what the venue has netted of all owners."""
     OTHER = "other"
 
 
-MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED})
+MISSES = frozenset({RejectReason.WOULD_CROSS, RejectReason.NOT_FILLED, RejectReason.REDUCE_ONLY})
 """Refusals a moving market gives every day: the order shows them, no person is alerted."""
 
 
@@ -119,6 +122,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Token of the engine's lease; an order of an older fence is not ours any more."""
     decision: int = 0
     """Number of the decision behind the intent that asked for it; 0 = no strategy's."""
+    reduce_only: bool | UnsetType = UNSET
+    """True = the venue ends it where the account's position would not fall by it. Asked only of a
+    signed position and below a minimum, from which a venue exempts such orders (Binance -4164)."""
 
 
 class OperationName(msgspec.Struct, frozen=True, kw_only=True):

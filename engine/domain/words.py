@@ -5,7 +5,7 @@ Of the journal's page and of an incident's: the two must not call one thing by t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,6 +17,7 @@ from engine.domain import events as ev
 from engine.domain import inputs as given
 from engine.domain.commands import MANUAL
 from engine.domain.instruments import Instrument
+from engine.domain.intents import ResidualReason
 from engine.domain.money import MICRO, money_text
 from engine.domain.observed_events import Observed
 from engine.domain.orders import Order
@@ -129,6 +130,7 @@ REASONS = {
     "market_closed": "the market is closed",
     "expiry": "its expiry time is not accepted",
     "auth": "the venue refused our credential",
+    "reduce_only": "the account's position would not have fallen by it",
     "other": "refused for the venue's own reason",
     "asked": "as requested",
     "killed_rest": "its unfilled remainder, no more was offered",
@@ -363,3 +365,27 @@ def kind_of(name: str, message: object) -> str:
     ):
         return "effect"
     return "venue" if getattr(message, "account", None) else "house"
+
+
+R = ResidualReason
+LEFT: Mapping[str, str] = {
+    R.BELOW_MIN: "below the venue's minimum",
+    R.NETTED: "below the venue's minimum, and reduce-only is no way out: other owners of the "
+    "account hold the other way, or have orders on this side",
+    R.DUST: "less than the smallest step of a size, or all that cash or limits leave room for, and "
+    "under 2 % of what is held or works already",
+    R.NO_CASH: "not enough free cash",
+    R.NO_INVENTORY: "not enough settled tokens",
+    R.OUT_OF_RANGE: "no legal price there",
+    R.OWN_CROSS: "it would trade with our own order",
+    R.WOULD_CROSS: "it would take instead of rest",
+    R.NOT_MARKETABLE: "no one offers that price now",
+    R.WAITING_CANCEL: "waiting until the order it replaces is proven gone",
+    R.EXPIRED_INTENT: "its quotes had expired",
+    R.RISK: "risk left no room for it",
+    R.BLIND: "account or book state is not known",
+    R.COOLDOWN: "pausing after refusals",
+    R.MARKET_CLOSED: "the market is closed",
+    R.OTHER_CURRENCY: "it is quoted in another currency than its account counts in",
+}
+"""What a part of an intent is left over for, by its `ResidualReason`."""

@@ -23,10 +23,14 @@ from engine.domain.products.perpetual import closing
 from engine.executor.halts import ExecutorParts
 from engine.executor.orders import InstrumentState, LiveOrder
 from engine.executor.plan import ROOM_NS_MAX, Draft, Room
-from engine.executor.planning import counted, reduces
+from engine.executor.planning import counted, netted_against, reduces
 from engine.executor.proof import ZeroProofs
 from engine.risk.gate import Denied, RiskGate
 
+NO_WAY_OUT = (
+    "and reduce-only, which may be smaller, would be refused: other owners of the account hold the "
+    "other way or have orders on this side"
+)
 TYPES = {Urgency.REST: OrderType.GTC, Urgency.CROSS: OrderType.FAK, Urgency.NOW: OrderType.FOK}
 
 
@@ -70,7 +74,7 @@ class ByHand:
             or illegal(entry.instrument, asked)
             or self._opens(entry, asked)
             or self._unpaid(entry, asked)
-            or _worthless(entry.instrument, asked)
+            or self._too_small(entry, asked)
         )
         met = () if why else self._meets_own(entry, asked)
         why = why or _stays(met, asked)
@@ -104,6 +108,8 @@ class ByHand:
             post_only=rests,
         )
         order = table.make(draft, asked.owner, entry, now_ns)
+        if _below(entry.instrument, asked):  # and it closes: see `_too_small`
+            order = msgspec.structs.replace(order, reduce_only=True)
         answer = self._gate.check(
             order if rests else counted(order, entry),
             reduces=partial(reduces, table),
@@ -116,7 +122,8 @@ class ByHand:
                 f"risk denies it: {answer.reason} ({numbers or 'no numbers'})", answer
             )
         order = msgspec.structs.replace(order, size=answer.size)
-        if why := _worthless(entry.instrument, msgspec.structs.replace(asked, size=order.size)):
+        why = self._too_small(entry, msgspec.structs.replace(asked, size=order.size))
+        if why:
             return ManualRefused(why)
         known = table.take(order, entry)
         placed = PlaceOrder(order=order)
@@ -207,6 +214,20 @@ class ByHand:
             cost += instrument.taker_fee_micro(price, size)
         return _too_dear(cost, ledger.cash_free_micro, instrument)
 
+    def _too_small(self, entry: InstrumentState, asked: PlaceManual) -> str:
+        """Say that an order is below the venue's minimum and is no reduce-only one; empty = not.
+
+        What only closes its owner's position and the account's is asked for as reduce-only.
+        """
+        instrument, size = entry.instrument, asked.size
+        why, held = _below(instrument, asked), self._table.ledger.owned(instrument.id, asked.owner)
+        if not why or not instrument.product.signed:
+            return why
+        if closing(held.yes.settled, held.yes.reserved, asked.side, size) != size:
+            return why
+        against = netted_against(self._table, entry, asked.side)
+        return "" if size <= against else f"{why}, {NO_WAY_OUT}"
+
     def _meets_own(self, entry: InstrumentState, asked: PlaceManual) -> tuple[LiveOrder, ...]:
         """Return the orders of our own that it would meet (law F)."""
         bid = is_bid(asked.side, asked.leg)
@@ -243,13 +264,15 @@ def illegal(instrument: Instrument, asked: PlaceManual) -> str:
         why = f"price {instrument.price_words(price)} is not legal at {name}: "
         why += f"a multiple of {instrument.price_words(tick)}"
         return why + (f" up to {instrument.price_words(product.top)}" if product.one else "")
-    if size <= 0 or size % instrument.lot or size < instrument.size_min:
-        return (
-            f"size {instrument.size_text(size)} is not legal at {name}: a multiple of "
-            f"{instrument.size_text(instrument.lot)}, at least "
-            f"{instrument.size_text(max(instrument.size_min, instrument.lot))}"
-        )
-    return ""
+    return _bad_size(instrument, size) if size <= 0 or size % instrument.lot else ""
+
+
+def _bad_size(instrument: Instrument, size: int) -> str:
+    return (
+        f"size {instrument.size_text(size)} is not legal at {instrument.id}: a multiple of "
+        f"{instrument.size_text(instrument.lot)}, at least "
+        f"{instrument.size_text(max(instrument.size_min, instrument.lot))}"
+    )
 
 
 def _too_dear(cost: int, free: int, instrument: Instrument) -> str:
@@ -259,9 +282,11 @@ def _too_dear(cost: int, free: int, instrument: Instrument) -> str:
     return f"it may cost {cost_text} {instrument.currency}, and {free_text} are free"
 
 
-def _worthless(instrument: Instrument, asked: PlaceManual) -> str:
-    """Say that an order is worth less than the venue takes; empty = it is worth enough."""
+def _below(instrument: Instrument, asked: PlaceManual) -> str:
+    """Say that an order is smaller or worth less than the venue takes; empty = it is not."""
     rests = asked.urgency is Urgency.REST
+    if asked.size < instrument.size_min:
+        return _bad_size(instrument, asked.size)
     if not instrument.worth_too_little(asked.price, asked.size, rests=rests):
         return ""
     what = "an order" if instrument.resting_min_micro else "a taking order"

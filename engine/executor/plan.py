@@ -31,6 +31,8 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     post_only: bool
     expires_ns: int | None = None
     """Only for GTD."""
+    reduce_only: bool = False
+    """True = it is below the venue's minimum and only closes what its owner holds."""
 
 
 class Residual(msgspec.Struct, frozen=True, gc=False):
@@ -84,6 +86,34 @@ class TargetLevels(msgspec.Struct, gc=False):
 
 
 NO_LEVELS = TargetLevels((), (), OrderType.GTC, True, 0, [])
+
+
+def reducing(levels: TargetLevels, position: int, lot: int) -> TargetLevels:
+    """Return the levels that lead a position in YES-space towards zero, best first; no others.
+
+    What is cut off is a residual of risk.
+    """
+    most = abs(position) - abs(position) % lot
+    bids, asks = (0, most) if position > 0 else (most, 0)
+    return msgspec.structs.replace(
+        levels,
+        bids=_first_of(levels.bids, bids, Side.BUY, levels.residuals),
+        asks=_first_of(levels.asks, asks, Side.SELL, levels.residuals),
+    )
+
+
+def _first_of(
+    quotes: Sequence[Quote], most: int, side: Side, residuals: list[Residual]
+) -> list[Quote]:
+    kept: list[Quote] = []
+    for price, size in quotes:
+        fits = min(size, most)
+        most -= fits
+        if fits:
+            kept.append((price, fits))
+        if fits < size:
+            residuals.append(Residual(ResidualReason.RISK, side, price, size - fits))
+    return kept
 
 
 class Ahead(msgspec.Struct, frozen=True, gc=False):

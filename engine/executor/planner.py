@@ -18,6 +18,7 @@ from functools import partial
 from itertools import zip_longest
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.domain.events import BookMarked
 from engine.domain.instruments import Instrument, Leg, Side
@@ -75,34 +76,6 @@ def target_levels(
     else:
         _target(target, intent, instrument, position, (bid, ask))
     return target
-
-
-def reducing(levels: TargetLevels, position: int, lot: int) -> TargetLevels:
-    """Return the levels that lead a position in YES-space towards zero, best first; no others.
-
-    What is cut off is a residual of risk.
-    """
-    most = abs(position) - abs(position) % lot
-    bids, asks = (0, most) if position > 0 else (most, 0)
-    return msgspec.structs.replace(
-        levels,
-        bids=_first_of(levels.bids, bids, _BUY, levels.residuals),
-        asks=_first_of(levels.asks, asks, _SELL, levels.residuals),
-    )
-
-
-def _first_of(
-    quotes: Sequence[Quote], most: int, side: Side, residuals: list[Residual]
-) -> list[Quote]:
-    kept: list[Quote] = []
-    for price, size in quotes:
-        fits = min(size, most)
-        most -= fits
-        if fits:
-            kept.append((price, fits))
-        if fits < size:
-            residuals.append(Residual(ResidualReason.RISK, side, price, size - fits))
-    return kept
 
 
 def _cut(
@@ -419,7 +392,7 @@ class Attempt(msgspec.Struct, gc=False):
                 reason = ResidualReason.NO_INVENTORY
                 if missing < smallest or 0 < pool < smallest:
                     reason = _BELOW_MIN
-        elif 0 < opening < smallest:
+        elif 0 < opening < smallest and not self._closes(side_plan.bid, opening):
             reason = _BELOW_MIN
         if reason is not None:
             if not topping or reason is not _BELOW_MIN:  # too small a change is left
@@ -428,6 +401,12 @@ class Attempt(msgspec.Struct, gc=False):
         if selling or opening:
             side_plan.needs.append((price, selling, opening))
         return pool - selling
+
+    def _closes(self, bid: bool, size: int) -> bool:
+        """Say whether a size only closes what is held of a signed position."""
+        product, held = self.instrument.product, self.holding.yes
+        side = product.opening_side(bid) if product.signed else None
+        return side is not None and closing(held.settled, held.reserved, side, size) == size
 
     # -- Placing: from needs to drafts, within allowance, inventory, cash and our own orders -------
 
@@ -497,9 +476,15 @@ class Attempt(msgspec.Struct, gc=False):
             size = self._fitting(side_plan, level, size, cost)
             if not size:
                 return
-        if self._draft(side_plan, leg, side, level=level, price=price, size=size):
-            self.cash_free_micro -= cost(size)
-            side_plan.closed += min(size, closes)
+        small = instrument.too_small(price, size, rests=self.target.post_only)
+        if small and size > closes:
+            self._leave(_BELOW_MIN, side_plan, level, size)
+            return
+        self._draft(side_plan, leg, side, level=level, price=price, size=size, exempt=small)
+        if small:
+            self.places[-1] = replace(self.places[-1], reduce_only=True)
+        self.cash_free_micro -= cost(size)
+        side_plan.closed += min(size, closes)
 
     def _fitting(
         self, side_plan: SidePlan, level: int, size: int, cost: Callable[[int], int]
@@ -537,12 +522,22 @@ class Attempt(msgspec.Struct, gc=False):
         return cost + self.instrument.taker_fee_micro(price, size)
 
     def _draft(
-        self, side_plan: SidePlan, leg: Leg, side: Side, *, level: int, price: int, size: int
+        self,
+        side_plan: SidePlan,
+        leg: Leg,
+        side: Side,
+        *,
+        level: int,
+        price: int,
+        size: int,
+        exempt: bool = False,
     ) -> bool:
-        """Add a draft; False where it would be below the venue's smallest value."""
+        """Add a draft; False where it is below the venue's smallest value and not `exempt`."""
         target, instrument = self.target, self.instrument
-        if (instrument.resting_min_micro or not target.post_only) and instrument.worth_too_little(
-            price, size, rests=target.post_only
+        if (
+            (instrument.resting_min_micro or not target.post_only)
+            and instrument.worth_too_little(price, size, rests=target.post_only)
+            and not exempt
         ):
             self._leave(_BELOW_MIN, side_plan, level, size)
             return False

@@ -35,8 +35,9 @@ from engine.executor.plan import (
     Plan,
     Residual,
     crumb,
+    reducing,
 )
-from engine.executor.planner import behind, plan, reducing, target_levels
+from engine.executor.planner import behind, plan, target_levels
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER
 from engine.risk.gate import Denied, RiskGate
@@ -49,6 +50,7 @@ _COOLDOWN = ResidualReason.COOLDOWN
 _EXPIRED = ResidualReason.EXPIRED_INTENT
 _RISK = ResidualReason.RISK
 _BELOW_MIN = ResidualReason.BELOW_MIN
+_NETTED = ResidualReason.NETTED
 _DUST = ResidualReason.DUST
 _CLOSED = ResidualReason.MARKET_CLOSED
 
@@ -304,6 +306,11 @@ class Planning:
         if intent is None or mark is None or mark.proof_ns is None:
             return None
         order = table.make(draft, slot.owner, entry, now_ns, intent.decision)
+        if draft.reduce_only:
+            if draft.size > netted_against(table, entry, draft.side):
+                left.append(left_of(entry, draft, _NETTED, draft.size))
+                return None
+            order = msgspec.structs.replace(order, reduce_only=True)
         answer = self._gate.check(
             counted(order, entry) if not draft.post_only else order,
             reduces=self._reduces,
@@ -318,7 +325,8 @@ class Planning:
         size = answer.size
         if size != order.size:
             left.append(left_of(entry, order, _RISK, order.size - size))
-            if entry.instrument.worth_too_little(order.price, size, rests=order.post_only):
+            small = entry.instrument.worth_too_little(order.price, size, rests=order.post_only)
+            if small and not order.reduce_only:
                 left.append(left_of(entry, order, _BELOW_MIN, size))
                 return None
             if self._is_crumb(entry, order, size):
@@ -455,6 +463,19 @@ def reduces(table: OrderTable, order: Order) -> int:
     left = -holding.position if bid else holding.position
     alive = entry.working_of(order.bot).values()
     return max(0, left - sum(one.remaining for one in alive if one.bid is bid))
+
+
+def netted_against(table: OrderTable, entry: InstrumentState, side: Side) -> int:
+    """Return how much of the account's position in a signed instrument a side could still close.
+
+    The venue nets the owners, and what may fill already of any of them on that side goes first: a
+    reduce-only order beyond it would be refused, or would end (Binance -2022, OKX 51169, 51148).
+    """
+    netted, bid = table.ledger.state.netted.get(entry.instrument.id), side is _BUY
+    if netted is None:
+        return 0
+    works = sum(known.remaining for known in entry.working.values() if known.bid is bid)
+    return (-netted.size if bid else netted.size) - works
 
 
 # -- The mailbox: one slot per owner and instrument, the latest intent wins (law I) ----------------

@@ -460,7 +460,9 @@ class RiskGate:
             raise BrokenInvariant(f"{instrument.id}: no order for {leg} at price {price}")
         size = order.size - order.size % instrument.lot
         value = -(-price * size // risk.divisor)
-        if size < instrument.size_min or size <= 0 or value < self._value_min:
+        if (size < instrument.size_min or size <= 0 or value < self._value_min) and not (
+            order.reduce_only and size > 0  # a close has no minimum, the person's neither
+        ):
             return Denied(DenyReason.ORDER_TOO_SMALL, self._value_numbers(order, risk, size, value))
         if value > self._value_max:
             fits = self._value_max * risk.divisor // price
@@ -475,7 +477,7 @@ class RiskGate:
         owned = grown
         owners = risk.owners
         if len(owners) != 1 or order.bot not in owners:
-            part = owners.get(order.bot) or _nothing(risk)
+            part = owners.get(order.bot) or Worst(risk.instrument)
             owned = part.would_be_micro(leg, order.side, price, size, order.post_only) - part.micro
         if self._within(order.bot, risk, would_be, market, owned):
             return Allowed(size)
@@ -518,7 +520,7 @@ class RiskGate:
             if self._legal(order, risk, closes):
                 return Allowed(closes)
         levels = self._levels(order, risk)
-        part = risk.owners.get(order.bot) or _nothing(risk)
+        part = risk.owners.get(order.bot) or Worst(risk.instrument)
         most = [
             (part if reason is DenyReason.EXPOSURE_BOT else risk).largest(
                 order, size, limit - rest, reducing
@@ -554,7 +556,8 @@ class RiskGate:
 
     def _legal(self, order: Order, risk: InstrumentRisk, size: int) -> bool:
         value = -(-order.price * size // risk.divisor)
-        return size > 0 and size >= risk.instrument.size_min and value >= self._value_min
+        enough = size >= risk.instrument.size_min and value >= self._value_min
+        return size > 0 and (enough or order.reduce_only is True)
 
     def _value_numbers(self, order: Order, risk: InstrumentRisk, size: int, value: int) -> Numbers:
         return (
@@ -593,8 +596,3 @@ def _beside(order: Order, risk: InstrumentRisk) -> int:
     """Return what its market can lose on top of an instrument that an order is about."""
     hurts_yes = risk.hurts_yes(order.leg, order.side)
     return risk.market_sum.beside_micro(risk, hurts_yes=hurts_yes)
-
-
-def _nothing(risk: InstrumentRisk) -> Worst:
-    """Return the part of an owner that has none in an instrument."""
-    return Worst(risk.instrument)

@@ -14,6 +14,7 @@ Refusal = tuple[RejectReason, str]
 
 NO_BOOK = "No orderbook exists for the requested token id"
 NOT_READY = "the market is not yet ready to process new orders"
+WOULD_OPEN = "reduce-only: the position it could close is smaller by now"
 BAD_PAYLOAD = "Invalid order payload"
 BAD_DECIMALS = (
     "invalid amounts, the buy orders maker amount supports a max accuracy of 4 decimals, "
@@ -69,6 +70,15 @@ def below_value(amount_micro: int, least_micro: int) -> Refusal:
     """Say that an order of a linear thing is worth too little, taking or resting."""
     amount, least = money_text(amount_micro), money_text(least_micro)
     return RejectReason.BELOW_MIN, f"order value ({amount}) lower than the minimum: {least}"
+
+
+def reduces_nothing(held: str, queued: str) -> Refusal:
+    """Say that a reduce-only order has nothing to close (Binance -2022, OKX 51169)."""
+    text = (
+        f"ReduceOnly Order is rejected: the position is {held} and orders of {queued} close it "
+        "already"
+    )
+    return RejectReason.REDUCE_ONLY, text
 
 
 def no_funds(balance: int, reserved: int, wanted: int) -> Refusal:

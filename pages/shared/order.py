@@ -203,7 +203,8 @@ def show_life(row: Row, fills: Sequence[Row], kept: OrderFiles | None = None) ->
 def _facts(row: Row) -> None:
     ends = moment(row["expires_ns"]) if row["expires_ns"] else "never"
     pairs: PlainDict = {
-        "Kind": f"{row['type'].upper()}{', post-only' if row['post_only'] else ''}",
+        "Kind": f"{row['type'].upper()}{', post-only' if row['post_only'] else ''}"
+        f"{', reduce-only' if row['reduce_only'] else ''}",
         "Market": row["instrument"],
         "Identity at the venue": row["identity"] or "none yet",
         "Placed": f"{moment(row['created_ns'])} = {utc(row['created_ns'])}",
@@ -344,7 +345,8 @@ def describe(moment: OrderEvent, row: Row, plans: Callable[[int], Sequence[Plann
             return (
                 f"decided: {way(order.side, order.leg)} {_size(order.size, row)} at "
                 f"{_price(order.price, row)}, "
-                f"{order.type.upper()}{', post-only' if order.post_only else ''}; journaled{named} "
+                f"{order.type.upper()}{', post-only' if order.post_only else ''}"
+                f"{', reduce-only' if order.reduce_only else ''}; journaled{named} "
                 "before anything is sent",
                 "dim",
             )

@@ -6,7 +6,7 @@ missing is said to be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 
 import msgspec
@@ -14,7 +14,8 @@ import msgspec
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate, Planned, Rule, Unit, Verdict
 from engine.domain.instruments import Leg, Side
-from engine.domain.intents import Basket, Intent, Quotes, ResidualReason, Target
+from engine.domain.intents import Basket, Intent, Quotes, Target
+from engine.domain.words import LEFT
 from pages.kit.data import ask, engine_id
 from pages.kit.names import base, price
 from pages.kit.names import cents as names_cents
@@ -39,26 +40,6 @@ RULES = {
     "exposure_account": "worst-case loss, account",
     "rate_unknown": "rates of accounts in other currencies",
     "exposure_total": "worst-case loss, all accounts of the mode",
-}
-
-R = ResidualReason
-LEFT: Mapping[str, str] = {
-    R.BELOW_MIN: "below the venue's minimum",
-    R.DUST: "less than the smallest step of a size, or all that cash or limits leave room for, and "
-    "under 2 % of what is held or works already",
-    R.NO_CASH: "not enough free cash",
-    R.NO_INVENTORY: "not enough settled tokens",
-    R.OUT_OF_RANGE: "no legal price there",
-    R.OWN_CROSS: "it would trade with our own order",
-    R.WOULD_CROSS: "it would take instead of rest",
-    R.NOT_MARKETABLE: "no one offers that price now",
-    R.WAITING_CANCEL: "waiting until the order it replaces is proven gone",
-    R.EXPIRED_INTENT: "its quotes had expired",
-    R.RISK: "risk left no room for it",
-    R.BLIND: "account or book state is not known",
-    R.COOLDOWN: "pausing after refusals",
-    R.MARKET_CLOSED: "the market is closed",
-    R.OTHER_CURRENCY: "it is quoted in another currency than its account counts in",
 }
 
 MARKS = {

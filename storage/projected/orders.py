@@ -43,6 +43,7 @@ class OrderRow(msgspec.Struct, kw_only=True):
     updated_ns: int
     seq: int
     decision: int = 0
+    reduce_only: bool = False
 
 
 def _states(*, ended: bool) -> str:
@@ -60,6 +61,7 @@ def on_place_order(fold: Fold, effect: effects.PlaceOrder, record: Record) -> No
         return
     asked = msgspec.structs.asdict(order)
     del asked["fence"]
+    asked["reduce_only"] = order.reduce_only is True
     fold.rows.put(
         OrderRow(
             **asked,

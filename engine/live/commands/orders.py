@@ -16,6 +16,7 @@ from engine.domain.inputs import Withdrawn
 from engine.domain.instruments import BotId, Instrument, InstrumentId, is_bid
 from engine.domain.legs import traded
 from engine.domain.orders import Order, OrderId, OrderState
+from engine.domain.words import LEFT
 from engine.errors import BadInput
 from engine.executor.manual import ManualRefused, ManualWaits
 from engine.executor.orders import LiveOrder
@@ -352,7 +353,7 @@ class Flattener:
             return f"{one.instrument} is flat: {size} closed within {cap}"
         rest = instrument.size_text(abs(left))
         residuals, denied = executor.explain(one.instrument, one.owner)
-        why = [str(denied.reason)] if denied is not None else []
-        why += dict.fromkeys(str(residual.reason) for residual in residuals)
-        reason = ", ".join(why).replace("_", " ") or "the market is closed or not received any more"
+        why = [str(denied.reason).replace("_", " ")] if denied is not None else []
+        why += dict.fromkeys(LEFT[residual.reason] for residual in residuals)
+        reason = "; ".join(why) or "the market is closed or not received any more"
         return f"{rest} of {size} in {one.instrument} are left, within {cap}: {reason}"

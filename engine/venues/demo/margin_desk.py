@@ -30,7 +30,6 @@ PRICE_E8 = 8
 
 OWN_MATCH = "self-trade prevention: an order of the same account took its place"
 LIQUIDATED = "the account was liquidated"
-WOULD_OPEN = "reduce-only: the position it could close is smaller by now"
 UNCOVERED = "perpetuals took the cash that it reserved"
 
 Withdraw = Callable[[Iterable[RestingOrder], CancelReason | None, str], None]
@@ -126,11 +125,7 @@ class MarginDesk:
         if held and closes:
             return None
         shown = market.instrument.size_text
-        text = (
-            f"ReduceOnly Order is rejected: the position is {shown(held)} and orders of "
-            f"{shown(queued)} close it already"
-        )
-        return RejectReason.OTHER, text
+        return refusals.reduces_nothing(shown(held), shown(queued))
 
     def end_own(self, account: Account, market: ExchangeMarket, order: RestingOrder) -> None:
         """End what an order would meet of its own customer's."""
@@ -236,7 +231,7 @@ class MarginDesk:
             working = self.ledger.accounts[customer].working[order.instrument]
             queued = working.bids if order.bid else working.asks
             if (held > 0) is order.bid or queued > abs(held):
-                self._withdraw([order], CancelReason.VENUE, WOULD_OPEN)
+                self._withdraw([order], CancelReason.VENUE, refusals.WOULD_OPEN)
 
     def _end_uncovered(self, customer: AccountId) -> None:
         """End purchases of other markets that cash does not cover any more, the youngest first."""

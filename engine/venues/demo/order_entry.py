@@ -303,7 +303,7 @@ def _refuse_terms(
     tick, price = instrument.tick, ticket.price
     if price % tick or not tick <= price <= product.top:
         return refusals.off_tick(ticket.identity, instrument, price)
-    if ticket.size < max(instrument.size_min, 1):
+    if ticket.size < (1 if ticket.reduce_only else max(instrument.size_min, 1)):
         return refusals.below_min(ticket.identity, instrument, ticket.size)
     if ticket.size % instrument.lot:
         return RejectReason.OTHER, refusals.BAD_DECIMALS

@@ -316,6 +316,7 @@ class Names:
             type=order.type,
             post_only=order.post_only,
             expires_ns=order.expires_ns,
+            reduce_only=order.reduce_only is True,
             key=self.key,
             tag=order.bot,
         )

@@ -91,6 +91,11 @@ class LegFunds:
             return min(size, max(0, -holding.settled - holding.covering))
         return 0
 
+    def against(self, side: Side) -> int:
+        """Return how much of a signed position a side could close at most, other orders or not."""
+        settled = self.holding.settled if self._signed else 0
+        return max(0, settled if side is _SELL else -settled)
+
     def try_hold(self, resting: QueuedOrder) -> bool:
         """Hold back what the whole remaining order may use; False = not there, nothing is held."""
         order = resting.order

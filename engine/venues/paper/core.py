@@ -99,6 +99,8 @@ class PaperOrderEntry:
             return self._reject(order, (RejectReason.OTHER, refusals.NO_BOOK))
         if market.closed or not market.ready or refuse(order, market.instrument):
             return self._reject(order, self._refusal(market, order))
+        if order.reduce_only and (why := _opens(market, order)):
+            return self._reject(order, why)
         resting = queued(order, market.instrument)
         takes = market.crosses(resting)
         if takes or order.type is _GTD or matching.knows(order.id):
@@ -223,7 +225,7 @@ class PaperOrderEntry:
             self._rest(market, resting)
         else:
             events.append(matching.cancel(resting, CancelReason.KILLED_REST))
-        return events
+        return events + matching.end_opening(market)
 
     def _rest(self, market: PaperMarket, resting: QueuedOrder) -> None:
         order = resting.order
@@ -232,6 +234,18 @@ class PaperOrderEntry:
         market.enqueue(resting)
         if resting.ends_ns is not None:
             self._agenda.push(resting.ends_ns, PaperDue.EXPIRES, resting)
+
+
+def _opens(market: PaperMarket, order: Order) -> Refusal | None:
+    """Say what a reduce-only order would open; None = it closes what no other order closes."""
+    instrument, funds = market.instrument, market.funds[order.leg]
+    if not instrument.product.signed:
+        return RejectReason.OTHER, refusals.BAD_PAYLOAD
+    free = funds.closing(order.side, order.size)
+    if free == order.size:
+        return None
+    held, shown = funds.holding.settled, instrument.size_text
+    return refusals.reduces_nothing(shown(held), shown(funds.against(order.side) - free))
 
 
 def _killed(order: Order) -> Refusal:

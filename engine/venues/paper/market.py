@@ -259,11 +259,11 @@ def refuse(order: Order, instrument: Instrument) -> RejectReason | None:
     size, price, tick, product = order.size, order.price, instrument.tick, instrument.product
     if order.leg not in product.legs or size <= 0 or price <= 0:
         return RejectReason.OTHER
-    if order.post_only and order.type in AT_ONCE:
+    if order.type in AT_ONCE and order.post_only:
         return RejectReason.OTHER
     if price % tick or not tick <= price <= product.top:
         return RejectReason.OFF_TICK
-    if size < instrument.size_min:
+    if size < instrument.size_min and not order.reduce_only:
         return RejectReason.BELOW_MIN
     return RejectReason.OTHER if size % instrument.lot else None
 
@@ -281,7 +281,12 @@ def in_words(
 
 
 def refuse_small(order: Order, instrument: Instrument, *, takes: bool) -> Refusal | None:
-    """Return why a marketable BUY, or any order of a linear thing, is worth too little, or None."""
+    """Return why a marketable BUY, or any order of a linear thing, is worth too little, or None.
+
+    A reduce-only order may be worth anything (Binance -4164, linear.md §1.2).
+    """
+    if order.reduce_only:
+        return None
     least = instrument.notional_min_micro
     if instrument.resting_min_micro:
         value = instrument.proceeds_micro(order.price, order.size)

@@ -55,6 +55,7 @@ from engine.domain.orders import CancelReason, Identity, Order, OrderId, OrderRe
 from engine.domain.perpetual_events import FundingPaid, PositionLiquidated
 from engine.domain.products.binary import pays_micro
 from engine.errors import BrokenInvariant
+from engine.runtime import refusals
 from engine.venues.paper.account import LegFunds, Wallet
 from engine.venues.paper.market import (
     MARKET_CLOSED,
@@ -212,6 +213,8 @@ class Matching:
         for resting, size in fills:
             order = resting.order
             funds = market.funds[order.leg]
+            if order.reduce_only and size > funds.against(order.side):
+                continue  # `end_opening` takes it away
             fee = market.instrument.maker_fee_micro(order.price, size)
             if not funds.affords(order.side, funds.money(order.side, order.price, size, fee)):
                 events.append(self.cancel(resting, CancelReason.NO_FUNDS, NO_BALANCE_LEFT))
@@ -232,7 +235,19 @@ class Matching:
                 resting.state = _PARTIAL
             else:
                 self.finish(resting, _FILLED)
-        return events
+        return events + self.end_opening(market)
+
+    def end_opening(self, market: PaperMarket) -> list[VenueEvent]:
+        """End reduce-only orders that could open a signed position now."""
+        if not market.instrument.product.signed:
+            return []
+        opening = [
+            resting
+            for resting in self._orders_of(market.instrument.id)
+            if resting.order.reduce_only
+            and resting.remaining > market.funds[resting.order.leg].against(resting.order.side)
+        ]
+        return [self.cancel(one, CancelReason.VENUE, refusals.WOULD_OPEN) for one in opening]
 
     def fill(
         self,

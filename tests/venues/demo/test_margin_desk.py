@@ -18,7 +18,7 @@ from engine.domain.instruments import (
     Leg,
     Side,
 )
-from engine.domain.orders import CancelReason, OrderId, OrderType
+from engine.domain.orders import CancelReason, Order, OrderId, OrderType
 from engine.domain.perpetual_events import (
     FundingPaid,
     FundingSettled,
@@ -40,6 +40,7 @@ from engine.venues.demo.orders import (
     Filled,
     Funded,
     Liquidated,
+    Names,
     OrderReceipt,
     StandingOrder,
     Ticket,
@@ -180,9 +181,22 @@ def test_an_order_worth_less_than_the_minimum_is_refused_unless_it_only_reduces(
     assert receipt.standing is StandingOrder.REJECTED
     assert receipt.text == "order value (5.9) lower than the minimum: 10"
     trade(made, ANN, BOB, 60_000, 0.5)
-    closing = order("y", Side.SELL, 59_000, 0.0001, reduce_only=True)
-    assert asked(made, ANN, closing).standing is StandingOrder.LIVE
+    for name, size in (("y", 0.0001), ("z", 0.00001)):
+        closing = order(name, Side.SELL, 59_000, size, reduce_only=True)
+        assert asked(made, ANN, closing).standing is StandingOrder.LIVE
+    too_small = order("w", Side.SELL, 59_000, 0.00001)
+    assert "lower than the minimum" in asked(made, ANN, too_small).text
     sound(made)
+
+
+def test_an_order_of_ours_says_at_the_exchange_that_it_only_reduces() -> None:
+    closing = Order(
+        account=ANN, id=OrderId(1), bot=MANUAL, instrument=PERP, leg=Leg.BASE, side=Side.SELL,
+        price=6_000_000, size=1_000, created_ns=START, reduce_only=True,
+    )  # fmt: skip
+    assert Names(ANN, KEY).ticket(closing).reduce_only is True
+    plain = msgspec.structs.replace(closing, reduce_only=msgspec.UNSET)
+    assert Names(ANN, KEY).ticket(plain).reduce_only is False
 
 
 def test_an_order_at_once_reaches_no_further_than_the_band() -> None:
