@@ -158,16 +158,17 @@ def show_readings(document: RuleDocument) -> None:
         watched = [one.instrument for one in ask(watched_by, engine_id(), bot)]
         found = latest_decisions(config().decisions_path, bot=bot, instruments=watched)
         for instrument, stored in found.items():
-            inputs = dict(stored.decision.inputs)
+            latest = stored.latest
+            inputs = dict(latest.inputs)
             rows += [
                 {
                     "number": place,
                     "words": condition_words(one),
-                    "left": inputs.get(f"c{place}"),
-                    "right": inputs.get(f"c{place}_right"),
+                    "left": _rounded(inputs.get(f"c{place}")),
+                    "right": _rounded(inputs.get(f"c{place}_right")),
                     "bot": said,
                     "market": market(instrument),
-                    "at_ns": stored.decision.at_ns,
+                    "at_ns": latest.at_ns,
                 }
                 for place, one in enumerate(document.conditions, 1)
             ]
@@ -175,6 +176,11 @@ def show_readings(document: RuleDocument) -> None:
         table(rows, READINGS, key="rule_readings")
     else:
         panels.note("No bot runs it: create one under Bots with the strategy `rules`, or try it.")
+
+
+def _rounded(value: float | None) -> float | None:
+    """Return a number as a column has room for it: six digits that count."""
+    return None if value is None else float(f"{value:.6g}")
 
 
 @guard.part("The editor")

@@ -93,6 +93,8 @@ class StoredDecision(
     body: bytes
     stance: str = ""
     """Empty = an older version wrote the row: its outcome says it."""
+    last_body: bytes = b""
+    """The last of them, while the row counts; empty = it is the first, or the row has ended."""
 
     @property
     def stands(self) -> bool:
@@ -105,6 +107,14 @@ class StoredDecision(
     def decision(self) -> Decision:
         """The decision itself. Raises BadInput where its bytes cannot be read."""
         return _decoded(Decision, self.body, f"decision row {self.row}")
+
+    @property
+    def latest(self) -> Decision:
+        """The last of the alike decisions, as far as it is kept: its inputs are those of now.
+
+        Raises BadInput where its bytes cannot be read.
+        """
+        return _decoded(Decision, self.last_body or self.body, f"decision row {self.row}")
 
 
 class StoredPlan(msgspec.Struct, frozen=True, kw_only=True, array_like=True, tag="plan", gc=False):

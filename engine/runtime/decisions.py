@@ -62,7 +62,7 @@ class DecisionKeeper(Protocol):
 class _OpenRun:
     """One row while it counts."""
 
-    __slots__ = ("body", "count", "first", "last_ns", "last_number", "queued", "row")
+    __slots__ = ("body", "count", "first", "last", "queued", "row")
 
     def __init__(self, row: int, first: Decision, body: bytes) -> None:
         self.row = row
@@ -70,8 +70,7 @@ class _OpenRun:
         self.body = body
         self.count = 1
         self.queued = 0
-        self.last_ns = first.at_ns
-        self.last_number = first.number
+        self.last = first
 
 
 class DecisionLog:
@@ -131,8 +130,7 @@ class DecisionLog:
         run = runs.get(key)
         if run is not None and decision.alike(run.first):
             run.count += 1
-            run.last_ns = decision.at_ns
-            run.last_number = decision.number
+            run.last = decision
             return
         if self._queued - self._written >= self._queue_max:
             self._full()
@@ -171,20 +169,21 @@ class DecisionLog:
         if run.queued == run.count and not ended:
             return
         run.queued = run.count
-        first = run.first
+        first, last = run.first, run.last
         kept = StoredDecision(
             row=run.row,
             engine_id=self._engine_id,
             number=first.number,
-            last_number=run.last_number,
+            last_number=last.number,
             bot=first.bot,
             instrument=first.instrument,
             at_ns=first.at_ns,
-            last_ns=run.last_ns,
+            last_ns=last.at_ns,
             count=run.count,
             outcome=first.outcome,
             body=run.body,
             stance=first.stance,
+            last_body=b"" if ended or last is first else self._encode(last),
         )
         self._queue.append((kept, ended))
         self._queued += 1

@@ -30,7 +30,7 @@ from pages.kit.markdown import literal
 from pages.kit.names import UNLISTED, market, price, price_raw, size_raw
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, choice, choose, columns_of, unchoose
-from pages.kit.words import NOTHING, SECOND_NS, age, count
+from pages.kit.words import NOTHING, SECOND_NS, age, count, moment
 from pages.shared import evidence, losses, markouts, order, pnl, why
 from pages.shared.standing import RUNNING, Standing, rest_words, standing
 from storage import views
@@ -375,10 +375,12 @@ def show_now(bot: str, now: int, *, state: str) -> None:
     if found is None:
         panels.note("Select a market for its inputs, fair value, gates and what it wants.")
         return
-    decision = found.decision
+    decision = found.latest
     row = listed.get(decision.instrument, UNLISTED)
     st.markdown(literal(why.because(decision, None, row, words)))
     panels.note(order.decision_note(found))
+    if found.last_body:
+        panels.note(f"It decided the same since; the numbers are those of {moment(decision.at_ns)}")
     st.html(why.blocks(why.decided(decision, row, words)))
 
 
@@ -405,7 +407,7 @@ def _now_row(
             "would": "",
             "again": NOTHING,
         }
-    decision = stored.decision
+    decision = stored.latest
     if watched.rest is not None and now < watched.rest.until_ns:
         stands = {"standing": WORDS[decision.stance], "would": rest_words(watched.rest)}
     else:
@@ -420,7 +422,7 @@ def _now_row(
         | stands
         | {
             "fair": price(fair, in_cents=binary),
-            "again": f"{age(max(0, now - decision.at_ns))}{times}",
+            "again": f"{age(max(0, now - stored.at_ns))}{times}",
         }
     )
 

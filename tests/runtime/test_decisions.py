@@ -326,6 +326,22 @@ def test_what_counts_is_seen_after_it_was_told(log: DecisionLog, path: Path) -> 
     assert [row.count for row in around(path)] == [2, 1]
 
 
+def test_a_row_that_counts_carries_the_last_of_the_alike_and_one_that_ended_its_first(
+    log: DecisionLog, path: Path
+) -> None:
+    for number in (1, 2, 3):
+        log.append(decision(number))
+    log.publish()
+    log.flush()
+    [row] = around(path)
+    assert (row.decision, row.latest) == (decision(1), decision(3))
+    log.append(decision(4, "quote"))
+    log.flush()
+    ended, counting = around(path)
+    assert (ended.last_body, ended.latest) == (b"", decision(1))
+    assert (counting.last_body, counting.latest) == (b"", decision(4, "quote"))
+
+
 def test_old_rows_are_kept_in_blocks_and_read_as_they_were(path: Path) -> None:
     log = DecisionLog(path, engine_id="e1")
     log.append(decision(0, instrument="quiet"))
