@@ -9,6 +9,7 @@ A state file of an older version is brought up to date by a start, as `make run`
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,11 @@ SECOND_NS = 1_000_000_000
 PHASES_READ = 50
 WAIT_S = 90.0
 """What a stop or a start may take: supervisor kills an engine that stops for longer than 60 s."""
+
+ASK_S = 0.2
+DOWN = frozenset({"STOPPED", "EXITED", "FATAL"})
+STOPS_ALREADY = "stopping"
+"""The reason of a refused stop: the whole desk ends already."""
 
 
 class StopResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +139,9 @@ class EngineSwitch(msgspec.Struct, frozen=True, kw_only=True):
         except SupervisorFault as fault:
             if fault.faultCode == supervisor.NOT_RUNNING:
                 return StopResult(ran=False)
+            if fault.faultCode == supervisor.SHUTTING_DOWN:
+                text = "the desk is stopping already: `python -m engine down` waits for its proof"
+                raise BadRequest(text, STOPS_ALREADY) from None
             text = f"the engine is not stopped: {fault.faultString}"
             raise BadRequest(text, "not_stopped") from None
         took_s = (clock() - began_ns) / SECOND_NS
@@ -154,6 +163,38 @@ class EngineSwitch(msgspec.Struct, frozen=True, kw_only=True):
                 return None
             found = latest_receipt(connection, ENGINE_ID, STOP_PROOF)
         return found if found is not None and found.reported_ns <= last.at_ns else None
+
+    def wait_for_end(self, clock: Callable[[], int], *, end_s: float = WAIT_S) -> StopResult:
+        """Wait for the end of an engine that another asked to end; return what it has proved.
+
+        `clock` gives ns UTC, `end_s` seconds at most. Raises StorageError where the state file
+        cannot be read.
+        """
+        path = supervisor.socket_in(self.run_folder)
+        began_ns, runs = clock(), False
+        for _ in range(round(end_s / ASK_S)):
+            try:
+                if supervisor.program(path, PROGRAM).state in DOWN:
+                    break
+            except SupervisorFault as fault:
+                # While all ends supervisor says of none how it stands: the engine's row does.
+                if fault.faultCode != supervisor.SHUTTING_DOWN or self._is_stopped():
+                    break
+            except FAILURES:
+                break  # no supervisor, and none of its programs
+            runs = True
+            time.sleep(ASK_S)
+        receipt = self.receipt(began_ns - round(end_s * SECOND_NS))
+        if receipt is None:
+            return StopResult(ran=runs, took_s=(clock() - began_ns) / SECOND_NS)
+        took_s = (receipt.reported_ns - receipt.latched_ns) / SECOND_NS
+        return StopResult(ran=True, took_s=took_s, receipt=receipt)
+
+    def _is_stopped(self) -> bool:
+        """Say whether no engine has begun here since the last stop. Raises StorageError."""
+        with reading(self.state_path) as connection:
+            last = phases(connection, ENGINE_ID, most=1)
+        return not last or last[0].phase == STOPPED
 
     def noted(self, what: str, said: str, *, owner: str, who: str, now_ns: int) -> str:
         """Keep in the audit of `owner` what the switch did; return it as it is to be said.

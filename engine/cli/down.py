@@ -9,9 +9,9 @@ from contextlib import suppress
 from engine.cli.arguments import say
 from engine.clock import WallClock
 from engine.config import Config
-from engine.errors import StorageError
+from engine.errors import BadRequest, StorageError
 from storage.supervisor import FAILURES, SupervisorFault, call, socket_in
-from storage.switch import EngineSwitch
+from storage.switch import STOPS_ALREADY, EngineSwitch, StopResult
 
 HELP = "stop the whole desk, the engine first; its proof is printed"
 
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         state_path=config.state_path,
         start_paused_path=config.start_paused_path,
     )
-    stopped = switch.stop(WallClock().now_ns)
+    stopped = _stop(switch)
     text = stopped.sentence()
     with suppress(*FAILURES):
         call(path, "shutdown")
@@ -48,3 +48,14 @@ def run(args: argparse.Namespace, config: Config) -> int:
         raise StorageError(f"{text}; the other programs have not ended after {END_S:g} s")
     say(args, {"ran": stopped.ran, "proven": stopped.proven, "text": text}, text)
     return int(stopped.ran and not stopped.proven)
+
+
+def _stop(switch: EngineSwitch) -> StopResult:
+    """Stop the engine, or wait for the stop that has begun by Ctrl-C. Raises NoEngine."""
+    clock = WallClock()
+    try:
+        return switch.stop(clock.now_ns)
+    except BadRequest as refused:
+        if refused.reason != STOPS_ALREADY:
+            raise
+    return switch.wait_for_end(clock.now_ns)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.clock import WallClock
-from engine.errors import NoEngine, PitbossError
+from engine.errors import PitbossError
 from storage.supervisor import (
     BY_HAND,
     FAILURES,
@@ -28,7 +28,7 @@ from storage.supervisor import (
     ready,
     socket_in,
 )
-from storage.switch import EngineSwitch, StopResult
+from storage.switch import WAIT_S, EngineSwitch
 
 LOOK_S = 0.5
 LOOKS_MAX = 1_200
@@ -68,13 +68,6 @@ def _steady(program: ProgramStatus) -> bool:
 
 # -- The end of a desk: the engine's proof, on the terminal it was started from --------------------
 
-END_S = 90.0
-"""How long a stop may take: supervisor kills an engine that stops for longer than 60 s."""
-
-ASK_S = 0.2
-DOWN = frozenset({"STOPPED", "EXITED", "FATAL"})
-SECOND_NS = 1_000_000_000
-
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What asks a desk to end, or reaches all it was started with: the proof is said all the same."""
 
@@ -84,28 +77,18 @@ WAITS = f"trap '{_SAYS}' INT TERM HUP; while kill -0 \"$3\" 2>/dev/null; do slee
 take 25 MB for it. A second Ctrl-C must not end who says what the first has led to."""
 
 
-def ended(home: Path, state: Path, clock: Callable[[], int], *, end_s: float = END_S) -> str:
-    """Wait until the engine has stopped; return what is proven of that, empty = it did not run."""
+def ended(home: Path, state: Path, clock: Callable[[], int], *, end_s: float = WAIT_S) -> str:
+    """Wait until the engine has stopped; return what is proven of that, empty = it did not run.
+
+    `clock` gives ns UTC. Raises StorageError where the state file cannot be read.
+    """
     switch = EngineSwitch(
         run_folder=home / "run",
         state_path=state,
         start_paused_path=home / "run" / "start_paused",
     )
-    began_ns, runs = clock(), False
-    for _ in range(round(end_s / ASK_S)):
-        try:
-            stands = switch.status().state
-        except NoEngine:
-            break
-        if stands in DOWN:
-            break
-        runs = True
-        time.sleep(ASK_S)
-    receipt = switch.receipt(began_ns - round(end_s) * SECOND_NS)
-    if receipt is None:
-        return StopResult(ran=True, took_s=(clock() - began_ns) / SECOND_NS).sentence() * runs
-    took_s = (receipt.reported_ns - receipt.latched_ns) / SECOND_NS
-    return StopResult(ran=True, took_s=took_s, receipt=receipt).sentence()
+    found = switch.wait_for_end(clock, end_s=end_s)
+    return found.sentence() if found.ran else ""
 
 
 def main(home: Path, state: Path, *, is_over: bool) -> None:

@@ -23,12 +23,12 @@ from engine.log import iso
 from storage.database import dicts, filled, reading
 from storage.live import unlisted_by
 from storage.live_accounts import GhostFills, ghost_fills
+from storage.phases import STOPPED, phases
 from storage.schema import check_schema
 from storage.views.frame import HEARTBEAT_AGE_NS_MAX, SECOND_NS
 
 HELP = "show what state the database holds"
 
-STOPPED = "STOPPED"
 LATCHED = "latch      KILL is set: no order is placed until it is released"
 
 
@@ -47,6 +47,8 @@ class EngineReport(msgspec.Struct, frozen=True, kw_only=True):
     silent: bool = False
     turns: str = ""
     """How long its turns took, in words; empty = none was measured."""
+    last_stop: str = ""
+    """What the stop it ended with has proved; empty = it runs, or ended without one."""
 
 
 class RunSeen(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,9 +144,15 @@ def _engines(connection: sqlite3.Connection, now_ns: int) -> tuple[EngineReport,
             and row["state"] != STOPPED
             and _is_alive(row["pid"], row["heartbeat_ns"]),
             turns=_turns(row["detail"]),
+            last_stop=_last_stop(connection, row["engine_id"]),
         )
         for row in rows
     )
+
+
+def _last_stop(connection: sqlite3.Connection, engine_id: str) -> str:
+    last = phases(connection, engine_id, most=1)
+    return last[0].reason if last and last[0].phase == STOPPED else ""
 
 
 def _turns(detail: str) -> str:
@@ -253,6 +261,8 @@ def _engine_lines(status: Status) -> list[str]:
         )
         if engine.turns:
             lines.append(f"           turns: {engine.turns}")
+        if engine.last_stop:
+            lines.append(f"           its stop: {engine.last_stop}")
         if engine.silent:
             lines.append(
                 "           its process is alive: it hangs, or it cannot write the disk or this "

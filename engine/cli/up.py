@@ -170,7 +170,7 @@ def _supervisor(args: argparse.Namespace, home: Path) -> tuple[list[str], dict[s
         "DESK_DEMO_PORT": str(args.demo_port),
     }
     conf = str(REPOSITORY / "supervisord.conf")
-    return [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", conf], environment
+    return [sys.executable, "-m", "engine.cli.supervise", "-n", "-c", conf], environment
 
 
 def _refuse_second_desk(supervisor: Path, home: Path) -> None:

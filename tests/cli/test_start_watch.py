@@ -73,3 +73,48 @@ def test_a_request_to_end_that_comes_while_it_is_imported_waits_for_it(
     started.send_signal(number)
     out, errors = started.communicate(timeout=60)
     assert (started.returncode, out, errors) == (0, b"", b""), "no engine ran: nothing to prove"
+
+
+SUPERVISED = (
+    "import os, signal as s, sys; s.signal(s.SIGHUP, s.SIG_IGN if sys.argv[1] == 'nohup' else"
+    " s.SIG_DFL); os.execv(sys.executable, [sys.executable, '-m', 'engine.cli.supervise', '-n',"
+    " '-c', sys.argv[2]])"
+)
+CONF = """[supervisord]
+nodaemon=true
+silent=true
+logfile={home}/log
+pidfile={home}/pid
+[program:one]
+command=/bin/sleep 60
+startsecs=0
+"""
+
+
+@pytest.mark.parametrize("started", ["terminal", "nohup"])
+def test_a_terminal_that_is_closed_stops_the_desk_but_for_nohup(
+    started: str, tmp_path: Path
+) -> None:
+    conf, log = tmp_path / "conf", tmp_path / "log"
+    conf.write_text(CONF.format(home=tmp_path))
+    desk = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISED, started, str(conf)], cwd=REPOSITORY,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + STARTS_S
+        while not log.exists() or "spawned: 'one'" not in log.read_text():
+            assert time.monotonic() < until, "supervisord does not start"
+            time.sleep(0.05)
+        desk.send_signal(signal.SIGHUP)
+        if started == "nohup":
+            time.sleep(0.3)
+            assert desk.poll() is None
+            desk.terminate()
+        assert desk.wait(timeout=STARTS_S) == 0
+    finally:
+        if desk.poll() is None:
+            desk.kill()
+            desk.wait()
+    assert log.read_text().count("spawned: 'one'") == 1
+    assert "restart request" not in log.read_text()

@@ -183,3 +183,12 @@ def test_fills_that_failed_to_settle_are_told_by_account(config: Config) -> None
         )  # fmt: skip
     text = "\n".join(describe(read(config, NOW_NS)))
     assert "ghosts     real: 1 of 4 fills (25.00 %) failed to settle and were reversed" in text
+
+
+def test_an_engine_that_was_stopped_shows_what_its_stop_has_proved(config: Config) -> None:
+    engine(config, age_s=90, pid=2**22 + 1)
+    line = "           its stop: PROVEN: nothing of ours is open"
+    for phase, is_shown in (("RUNNING", False), ("STOPPED", True), ("INIT", False)):
+        said = line.partition("its stop: ")[2] if phase == "STOPPED" else ""
+        insert(config, "engine_phases", engine_id="e1", phase=phase, reason=said, at_ns=NOW_NS)
+        assert (line in describe(read(config, NOW_NS))) is is_shown

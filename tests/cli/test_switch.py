@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from xmlrpc.client import Fault
 
 import pytest
 
 from engine.__main__ import main
 from engine.cli.start_watch import ended
 from engine.clock import WallClock
+from storage import switch
 from storage.commands import STOP_PROOF, Receipt, keep_receipt
 from storage.database import reading, transaction, writing
 from storage.phases import EnginePhase, put_phase
 from storage.schema import check_schema, migrate
-from storage.supervisor import socket_in
+from storage.supervisor import SHUTTING_DOWN, socket_in
 from storage.users import ENGINE_ID
 from storage.views import audit
 from tests.fakes.supervisor import FakeSupervisor, supervised
@@ -214,3 +216,56 @@ def test_a_step_that_the_audit_cannot_take_is_done_and_says_so(
     assert code == 0
     assert "the audit could not take it" in answer["text"]
     assert desk.runs
+
+
+def phase(desk: SwitchedDesk, name: str) -> None:
+    entered = EnginePhase(at_ns=WallClock().now_ns(), phase=name, reason="", pid=7)
+    with writing(desk.home / "pitboss.db") as connection, transaction(connection):
+        put_phase(connection, ENGINE_ID, entered)
+
+
+@pytest.fixture
+def ending(desk: SwitchedDesk, monkeypatch: pytest.MonkeyPatch) -> SwitchedDesk:
+    """A desk all of which ends: supervisor answers nothing else, its engine stops in a second."""
+    desk.supervisor.fault = Fault(SHUTTING_DOWN, "SHUTDOWN_STATE")
+    phase(desk, "RUNNING")
+
+    left = iter(range(3, -1, -1))
+
+    def sleep(_seconds: float) -> None:
+        if next(left, None) == 0:
+            desk.supervisor.on_stop()
+            phase(desk, "STOPPED")
+
+    monkeypatch.setattr(switch.time, "sleep", sleep)
+    return desk
+
+
+@pytest.mark.parametrize("proven", [True, False, None])
+def test_the_proof_is_waited_for_while_supervisor_ends_all_programs(
+    ending: SwitchedDesk, proven: bool | None
+) -> None:
+    ending.proven = proven
+    said = ended(ending.home, ending.home / "pitboss.db", WallClock().now_ns)
+    begins = {True: "PROVEN: nothing of ours", False: "NOT PROVEN: ", None: "stopped after"}
+    assert said.startswith(begins[proven])
+    assert ("NOT PROVEN: this stop left no receipt" in said) is (proven is None)
+
+
+def test_down_beside_a_ctrl_c_waits_for_its_proof(
+    ending: SwitchedDesk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending.supervisor.register_function(
+        lambda: socket_in(ending.home / "run").unlink() or True, "supervisor.shutdown"
+    )
+    code, answer = said(capsys, "stop")
+    assert (code, answer["reason"]) == (3, "stopping")
+    assert main(["down"]) == 0
+    assert capsys.readouterr().out.startswith("PROVEN: nothing of ours")
+
+
+def test_an_engine_stopped_long_before_the_desk_ends_is_no_stop_of_this_end(
+    ending: SwitchedDesk,
+) -> None:
+    phase(ending, "STOPPED")
+    assert ended(ending.home, ending.home / "pitboss.db", WallClock().now_ns) == ""
