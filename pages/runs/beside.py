@@ -422,9 +422,9 @@ def show_band(run: Row) -> None:
     low, high = (money(end(row["pnl"] for row in rows), unit, signed=True) for end in (min, max))
     panels.tiles(
         [
-            Tile("Band of PnL", f"{low} to {high}"),
+            Tile("Band of PnL", low if low == high else f"{low} to {high}"),
             *(Tile(row["set"].capitalize(), money(row["pnl"], unit, signed=True)) for row in rows),
-            Tile("Fills", ", ".join(f"{row['set']} {row['fills']:,}" for row in rows)),
+            *(Tile(f"Fills, {row['set']}", f"{row['fills']:,}") for row in rows),
         ]
     )
     curves = {row["set"]: ask(views.run_equity, row["engine_id"], row["id"]) for row in rows}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -19,14 +20,14 @@ from engine.domain.alerts import described
 from engine.domain.commands import RunJob
 from engine.domain.jobs import arguments_of
 from engine.domain.plain import PlainDict, PlainView
-from engine.errors import BadInput, StorageError
+from engine.errors import BadInput, PitbossError, StorageError
 from pages import Page
 from pages.kit import charts, commands, guard, panels
 from pages.kit.commands import engine_runs
 from pages.kit.data import ask, ask_seldom
 from pages.kit.home import config
 from pages.kit.markdown import literal
-from pages.kit.names import market, size
+from pages.kit.names import cents, market, size
 from pages.kit.panels import Tile, panel
 from pages.kit.tables import (
     Col,
@@ -221,15 +222,16 @@ def show_run(run: Row, alike: Sequence[TableRow]) -> None:
         panels.links(f"Set {panels.plain(sweep.set)} of a sweep. {beside.TRIED}", others)
     if run["error"]:
         st.error(f"It failed: {literal(run['error'])}")
-    _figures(run, points, result)
+    settles = resolves(run, markets)
+    _figures(run, points, result, settles=settles)
     notes.show(run)
     if sweep and sweep.band:
         beside.show_band(run)
     _curve(points, currency)
     played.show_traded(run)
     show_statistics(run, result, filled.address(run))
-    _markets(run, markets)
-    if "losses" in result:
+    _markets(run, markets, settles=settles)
+    if "losses" in result and settles:
         losses.show(result["losses"])
     _counts(result)
     _read(result)
@@ -237,6 +239,19 @@ def show_run(run: Row, alike: Sequence[TableRow]) -> None:
     with panel("Export", "fold_run_export") as opened:
         if opened:
             _export(run, points, markets, result)
+
+
+def resolves(run: Row, markets: Sequence[Row]) -> bool:
+    """Say whether a market of a run has an outcome; of one that is not known it is assumed."""
+    path, listed = filled.journal_of(run), {}
+    if path is not None:
+        with suppress(PitbossError):  # the parts that read it say what is wrong with it
+            listed = filled.orders_of(path).listed
+    kinds = {
+        listed[row["instrument"]].kind.value if row["instrument"] in listed else row["listed_kind"]
+        for row in markets
+    }
+    return not kinds or any(kind is None or cents({"listed_kind": kind}) for kind in kinds)
 
 
 REPORT_FILLS = 1_000
@@ -290,12 +305,15 @@ def _export(run: Row, points: Sequence[Any], markets: Sequence[Row], result: Pla
 
 
 @guard.part("The run's figures")
-def _figures(run: Row, points: Sequence[Any], result: PlainView) -> None:
+def _figures(run: Row, points: Sequence[Any], result: PlainView, *, settles: bool) -> None:
     currency = run["currency"]
-    figures = {
-        "PnL": money(run["pnl"], currency, signed=True),
+    by_outcome = {
         "In resolved markets": beside.amount(result.get("pnl_resolved"), currency),
         "In unresolved, at mid": beside.amount(result.get("pnl_unresolved"), currency),
+    }
+    figures = {
+        "PnL": money(run["pnl"], currency, signed=True),
+        **(by_outcome if settles else {}),
         "Deepest drawdown": money(charts.drawdown(points), currency) if points else NOTHING,
         **beside.benchmark_in_words(run, result),
         **beside.costs_in_words(run, result),
@@ -322,7 +340,7 @@ def _curve(points: Sequence[tuple[int, Decimal]], currency: str) -> None:
 
 
 @guard.part("The run's markets")
-def _markets(run: TableRow, markets: Sequence[PlainDict]) -> None:
+def _markets(run: TableRow, markets: Sequence[PlainDict], *, settles: bool) -> None:
     st.subheader("Markets")
     if not markets:
         panels.empty("No market was traded.", "The reasons are in the counts below.")
@@ -343,14 +361,16 @@ def _markets(run: TableRow, markets: Sequence[PlainDict]) -> None:
     rows = [{**row, "number": number} for number, row in enumerate(rows, 1)]
     rows = rows[after : after + ROWS_MAX]
     ids = [row["instrument"] for row in rows]
-    chosen = choice(rows, MARKETS, key=key, ids=ids)
+    columns = {name: one for name, one in MARKETS.items() if settles or name != "ended"}
+    chosen = choice(rows, columns, key=key, ids=ids)
     turn(key, rows, ("number",), labels=("Smaller", "Larger"))
     where = filled.address(run, str(chosen)) if chosen in ids else ""
     if where:
         panels.links(panels.anchor(f"Fills of {market(str(chosen))}", where))
     elif filled.address(run):
         panels.note("Select a market for its fills.")
-    panels.note("Unrealised = what is left, marked at the last mid: a price never tells the winner")
+    never = ": a price never tells the winner" * settles
+    panels.note(f"Unrealised = what is left, marked at the last mid{never}")
 
 
 def _left(row: TableRow) -> str:

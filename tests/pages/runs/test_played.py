@@ -62,6 +62,8 @@ def test_a_short_backtest_is_charted_at_once_and_each_order_says_why(
     assert "PAPER · candles of" in shown
     assert "select one for why its order was placed" in shown
     assert "have not been read yet" not in shown
+    assert "In resolved markets" not in shown  # a pair of coins has no outcome
+    assert "Where it loses" not in shown
     page = opened("runs", run=str(number), order="1")
     shown = texts(page)
     assert "Order 1: BUY" in shown
