@@ -220,10 +220,13 @@ class ByHand:
         What only closes its owner's position and the account's is asked for as reduce-only.
         """
         instrument, size = entry.instrument, asked.size
-        why, held = _below(instrument, asked), self._table.ledger.owned(instrument.id, asked.owner)
+        why = _below(instrument, asked)
         if not why or not instrument.product.signed:
             return why
-        if closing(held.yes.settled, held.yes.reserved, asked.side, size) != size:
+        held = self._table.ledger.owned(instrument.id, asked.owner).position
+        alive = entry.working_of(asked.owner).values()
+        works = sum(one.remaining for one in alive if one.bid is (asked.side is Side.BUY))
+        if closing(held, works, asked.side, size) != size:
             return why
         against = netted_against(self._table, entry, asked.side)
         return "" if size <= against else f"{why}, {NO_WAY_OUT}"

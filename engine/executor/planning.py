@@ -307,8 +307,9 @@ class Planning:
             return None
         order = table.make(draft, slot.owner, entry, now_ns, intent.decision)
         if draft.reduce_only:
-            if draft.size > netted_against(table, entry, draft.side):
-                left.append(left_of(entry, draft, _NETTED, draft.size))
+            why = _BELOW_MIN if draft.size > reduces(table, order) else _NETTED
+            if draft.size > min(reduces(table, order), netted_against(table, entry, draft.side)):
+                left.append(left_of(entry, draft, why, draft.size))
                 return None
             order = msgspec.structs.replace(order, reduce_only=True)
         answer = self._gate.check(

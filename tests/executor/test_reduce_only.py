@@ -152,6 +152,22 @@ def test_what_works_for_others_on_that_side_counts_against_the_accounts_position
     assert left(desk) == [(R.NETTED, 300)]
 
 
+def test_an_order_that_an_ended_one_left_to_open_leaves_nothing_to_close(desk: Rig) -> None:
+    """Its share of what it may close was the ended order's: what works counts, not that share."""
+    short_of(desk, 300)
+    (first,) = want(desk, 0, urgency=Urgency.REST, limit=6_999_000)
+    desk.open(first.id)
+    held = desk.executor.ledger.state.owned[PERP.id][BOT].yes
+    assert held.reserved == 300
+    held.reserved = 0  # as where the order that shared it has ended
+    made = Quotes(
+        bot=BOT, instrument=PERP.id, bids=((6_999_000, 300), (6_998_000, 90)),
+        valid_until_ns=desk.now + 10**12,
+    )  # fmt: skip
+    assert orders(desk.feed(mark(desk), made)) == []
+    assert left(desk) == [(R.BELOW_MIN, 90)]
+
+
 def test_no_limit_of_a_person_keeps_a_rest_open() -> None:
     limits = LIMITS.model_copy(update={"order_value_min": Limit(absolute=49.5)})
     rig = Rig(instruments=(PERP,), cash=10_000, limits=limits)

@@ -17,6 +17,7 @@ from engine.lab.simulate.perpetual_judges import (
     claims_micro,
     closes,
     margin,
+    reduces,
     worst_micro,
 )
 from engine.lab.simulate.venue_side import CURRENCY
@@ -160,10 +161,14 @@ def buys(order: Order, seen: Evidence) -> str:
 
 
 def legal(order: Order, seen: Evidence) -> str:
-    """Legal: on tick, inside the range, not too small."""
+    """Legal: on tick, inside the range, not too small unless it only reduces."""
     terms = seen.facts.instruments[order.instrument]
     if order.price % terms.tick or not terms.tick <= order.price <= terms.product.top:
         return f"price {order.price} is off the grid of {terms.tick}"
+    if order.reduce_only:
+        if order.size % terms.lot or order.size <= 0:
+            return f"size {order.size} is no multiple of {terms.lot}"
+        return reduces(order, seen)
     if order.size < terms.size_min or order.size % terms.lot:
         return f"size {order.size} is below {terms.size_min} or no multiple of {terms.lot}"
     return ""

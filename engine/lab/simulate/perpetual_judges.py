@@ -87,6 +87,23 @@ def closes(order: Order, seen: Evidence) -> bool:
     return order.size <= against - alive
 
 
+def reduces(order: Order, seen: Evidence) -> str:
+    """Say where a reduce-only order would not reduce what its owner and what the account holds."""
+    facts, key = seen.facts, order.instrument
+    if not closes(order, seen):
+        return f"reduce-only of {order.size} closes more than {order.bot} holds"
+    held = facts.perpetuals.net.get(key, ExactPosition()).size
+    alive = sum(
+        min(left, other.size - facts.filled.get(other.id, 0))
+        for other, left in seen.alive(key)
+        if other.id != order.id and other.side is order.side
+    )
+    against = -held if order.side is Side.BUY else held
+    if order.size > against - alive:
+        return f"reduce-only of {order.size}: the account has {held}, {alive} of it may close"
+    return ""
+
+
 def cash_micro(seen: Evidence) -> int:
     """Return the settled cash, with the doubt that rounded costs leave of what was realised."""
     facts = seen.facts

@@ -13,7 +13,7 @@ from engine.domain.owners import HoldersPast, funded_parts, shares
 from engine.domain.products.margin import TierTable
 from engine.domain.products.perpetual import PerpetualContract
 from engine.domain.products.position import SignedPosition, SplitFill
-from engine.executor import ledger, settlement
+from engine.executor import ledger, planning, settlement
 from engine.executor.cash import CashMoves
 from engine.executor.ledger import Ledger
 from engine.executor.settlement import move_signed
@@ -122,6 +122,10 @@ def _a_transferred_position_stays(patch: Patch) -> None:
         return booked
 
     patch.setattr(Ledger, "transfer", one_side)
+
+
+def _owners_are_not_netted(patch: Patch) -> None:
+    patch.setattr(planning, "netted_against", lambda *_: 1 << 60)
 
 
 # -- What the venue does by itself -----------------------------------------------------------------
@@ -274,6 +278,7 @@ MUTANTS = (
     perpetual("a part's close releases all its margin", _a_close_releases_all),
     perpetual("a flip costs all its fill", _a_flip_costs_all_its_fill),
     perpetual("owners of positions are merged", _owners_of_positions_are_merged, F.CRASH, first=10),
+    perpetual("owners are not netted for reduce-only", _owners_are_not_netted),
     perpetual("a transfer moves one position", _a_transferred_position_stays, first=5),
     perpetual("funding is booked twice", _funding_is_booked_twice, F.REPORT_TWICE, first=5),
     perpetual(
