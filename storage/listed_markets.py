@@ -1,4 +1,4 @@
-"""Whether the markets that a bot's settings name exist at its venue, by what was listed so far.
+"""Whether the markets that settings name exist at their venue, by what was listed so far.
 
 A venue's list of markets is fetched by a job into `markets.db`, beside the state file; what a feed
 listed stands in `instruments`. A list that is older than a day is taken for none: markets come.
@@ -7,7 +7,7 @@ listed stands in `instruments`. A list that is older than a day is taken for non
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
@@ -37,9 +37,10 @@ class MarketsJudged(NamedTuple):
 
 
 class _Named(NamedTuple):
-    """A market or a series that a bot newly names."""
+    """A market or a series that is newly named."""
 
-    bot: str
+    by: str
+    """What names it, in words: `bot grid`."""
     venue: str
     name: str
     column: str
@@ -61,7 +62,39 @@ def markets_judged(
 
     `connection` is of the state file. A list that cannot be read counts as none.
     """
-    named = [one for one in _named(before, after) if not _was_listed(connection, engine_id, one)]
+    return _judged_by_lists(connection, engine_id, _named(before, after), now_ns)
+
+
+def price_alerts_refusal(
+    connection: Connection,
+    engine_id: str,
+    before: SettingsDocument,
+    after: SettingsDocument,
+    now_ns: int,
+) -> str:
+    """Return why price alerts that are new or changed can never come true; empty = they can.
+
+    One names an account that is not there, no venue, or a market that its venue does not list. A
+    list that cannot be read, or is none of the last day, refuses nothing.
+    """
+    named = []
+    for name, one in after.alerts.prices.items():
+        if one == before.alerts.prices.get(name):
+            continue
+        by, venue = f"price alert {name}", one.instrument.partition(":")[0]
+        if venue == one.instrument:
+            return f"{by}: {one.instrument!r} names no venue: write VENUE:MARKET, as Markets does"
+        if one.account and one.account not in after.accounts:
+            known = ", ".join(sorted(after.accounts)) or "none yet"
+            return f"{by}: there is no account {one.account!r}; there are: {known}"
+        named.append(_Named(by, venue, one.instrument, "id"))
+    return _judged_by_lists(connection, engine_id, named, now_ns).refusal
+
+
+def _judged_by_lists(
+    connection: Connection, engine_id: str, names: Iterable[_Named], now_ns: int
+) -> MarketsJudged:
+    named = [one for one in names if not _was_listed(connection, engine_id, one)]
     path = _beside(connection)
     if not named or path is None:
         return MarketsJudged(note=_unknown(named))
@@ -81,7 +114,7 @@ def _judged(markets: Connection, named: Sequence[_Named], now_ns: int) -> Market
         elif not _lists(markets, one):
             near = ", ".join(_nearest(markets, one)) or "none is alike"
             return MarketsJudged(
-                f"bot {one.bot}: {one.venue} lists no {one.words}; the nearest: {near} (its list "
+                f"{one.by}: {one.venue} lists no {one.words}; the nearest: {near} (its list "
                 f"is {age_ns // MINUTE_NS} min old: where the market is newer, fetch it on Markets)"
             )
     return MarketsJudged(note=_unknown(unknown))
@@ -108,7 +141,7 @@ def _named(before: SettingsDocument, after: SettingsDocument) -> Iterator[_Named
         for column, names in (("id", bot.instruments), ("series", bot.series)):
             for one in names:
                 if one not in then:
-                    yield _Named(name, account.venue, one, column)
+                    yield _Named(f"bot {name}", account.venue, one, column)
 
 
 def _was_listed(connection: Connection, engine_id: str, one: _Named) -> bool:

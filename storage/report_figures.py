@@ -478,7 +478,7 @@ class Figures:
         rows: list[tuple[str, ...]] = []
         asked = (
             "SELECT version, base_version, at_ns, who FROM settings WHERE engine_id = ? "
-            "AND at_ns >= ? AND at_ns < ? ORDER BY version"
+            "AND at_ns >= ? AND at_ns < ? ORDER BY version DESC"
         )
         for row in self._within(asked):
             when = moment(row["at_ns"], self._zone)
@@ -488,6 +488,7 @@ class Figures:
         return ReportSection(
             title="What changed in the settings",
             columns=("Version", "At", "By", "Setting", "Before", "After"),
+            # The newest first: those of a first start are hundreds, and what is cut is the oldest.
             rows=tuple(rows[:CHANGES_MAX]),
             words=6,
             note=more,

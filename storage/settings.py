@@ -26,7 +26,7 @@ from engine.domain.settings import (
 from engine.errors import BadInput, ConfigError
 from storage import alert_rules
 from storage.database import WHY_LENGTH_MAX, Table, dicts, insert, note, transaction, update
-from storage.listed_markets import markets_judged
+from storage.listed_markets import markets_judged, price_alerts_refusal
 from storage.live import latest_equity
 
 
@@ -410,8 +410,9 @@ def edit_refusal(
 ) -> str:
     """Return why a valid version is not saved; empty = it is.
 
-    It names in its alerts what cannot be, has a new bot of a strategy that is disabled or of a
-    market that its venue does not list, or gives an account's bots more than the account has.
+    It names in its alerts what cannot be, a price alert's market or account among it, has a new
+    bot of a strategy that is disabled or of a market that its venue does not list, or gives an
+    account's bots more than the account has.
     """
     if why := alert_rules.refusal(before.alerts, after.alerts) or after.strategies_refusal(before):
         return why
@@ -419,6 +420,10 @@ def edit_refusal(
         judged = markets_judged(connection, engine_id, before, after, now_ns)
         if judged.refusal:
             return judged.refusal
+    if before.alerts.prices != after.alerts.prices:
+        why = price_alerts_refusal(connection, engine_id, before, after, now_ns)
+        if why:
+            return why
 
     def equity_micro(account: AccountSettings) -> int | None:
         seen = latest_equity(connection, engine_id, account.name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -80,9 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_price_arguments(parser: argparse.ArgumentParser) -> None:
     price = amount(0, AMOUNT_MAX)
     parser.add_argument("instrument", help="e.g. polymarket:0x…, as Markets shows it")
-    parser.add_argument("--above", type=price, help="at or above this price")
-    parser.add_argument("--below", type=price, help="at or below this price")
-    parser.add_argument("--moves", type=price, help="moved by so much within --within")
+    waits_for = parser.add_mutually_exclusive_group(required=True)
+    waits_for.add_argument("--above", type=price, help="at or above this price")
+    waits_for.add_argument("--below", type=price, help="at or below this price")
+    waits_for.add_argument("--moves", type=price, help="moved by so much within --within")
     parser.add_argument("--within", type=whole(1, 1_440), default=60, help="minutes (default: 60)")
     parser.add_argument("--repeats", action="store_true", help="again each time it comes true")
     parser.add_argument("--account", default="", help="whose book; it follows the market then")
@@ -279,7 +281,8 @@ def _rule(args: argparse.Namespace, config: Config) -> int:
 
 def _add(args: argparse.Namespace, config: Config) -> int:
     _require_possible(args, config)
-    made_of = args.instrument.partition(":")[2][:24].lower()
+    made_of = re.sub(r"[^a-z0-9]+", "-", args.instrument.lower().rpartition(":")[2])[:24].strip("-")
+    made_of = made_of or "price"
     name = args.name or f"{made_of}-{WallClock().now_ns() // 10**9 % 100_000}"
     price = {
         "instrument": args.instrument,

@@ -10,6 +10,7 @@ import argparse
 import getpass
 import os
 import pwd
+import re
 import shlex
 import shutil
 import subprocess
@@ -33,6 +34,8 @@ UNIT = "pitboss.service"
 SYSTEM_FOLDER = Path("/etc/systemd/system")
 HOME_LINE = 'Environment="PITBOSS_HOME='
 MEMORY_MAX = "3G"
+BOOTED = Path("/run/systemd/system")
+"""There where systemd runs the machine (sd_booted(3)): a container may have its files alone."""
 STOP_S = 120
 """More than supervisor gives the programs, one after another: the watch is the last of them."""
 
@@ -56,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     install.add_argument(
         "--demo-port", type=whole(1, PORT_MAX), default=DEMO_PORT, help="of the demo exchange"
     )
-    install.add_argument("--memory-max", default=MEMORY_MAX, help="systemd's MemoryMax, e.g. 3G")
+    install.add_argument(
+        "--memory-max", type=_memory, default=MEMORY_MAX, help="systemd's MemoryMax, e.g. 3G"
+    )
     install.add_argument(
         "--print", action="store_true", dest="only_print", help="print the unit; change nothing"
     )
@@ -64,6 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs.add_parser("start", help="start the desk again after a stop")
     verbs.add_parser("stop", help="stop the desk, its engine first; it starts again at a boot")
     verbs.add_parser("remove", help="stop it and remove the unit; the home stays")
+
+
+def _memory(text: str) -> str:
+    """Return a size as systemd.resource-control(5) takes it. Raises ArgumentTypeError."""
+    if re.fullmatch(r"[1-9]\d*[KMGT]?|[1-9]\d?%|100%|infinity", text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: write 3G, 800M, 60% or infinity")
+    return text
 
 
 def run(args: argparse.Namespace, config: Config) -> int:
@@ -250,9 +262,10 @@ def _name() -> str:
 
 
 def _need_systemctl() -> None:
-    if shutil.which("systemctl") is None:
+    if shutil.which("systemctl") is None or not BOOTED.exists():
         raise BadRequest(
-            "this machine has no systemd: use `make run`, or what starts programs here",
+            "systemd does not run this machine: use `python -m engine up --detach`, or what starts "
+            "programs here",
             "no_systemd",
         )
 

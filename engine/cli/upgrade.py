@@ -24,11 +24,12 @@ import msgspec
 from engine.cli.arguments import REPOSITORY, say
 from engine.clock import WallClock
 from engine.config import Config
-from engine.errors import BadInput, StorageError
-from engine.locks import locked
+from engine.errors import AlreadyRuns, BadInput, StorageError
+from engine.locks import held, locked
 from storage.backup import back_up, backup_of, take_for_newest
 from storage.database import reading
 from storage.files import OF_A_DATABASE, write_whole
+from storage.supervisor import FAILURES, SupervisorFault, programs, socket_in
 
 HELP = "bring the program and its home to a version, with a backup; --back returns"
 
@@ -72,6 +73,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
     it was rolled back.
     """
     config.run_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_running(config)
     upgrade = Upgrade(REPOSITORY, config)
     with (
         locked(config.run_folder / "engine.lock", "engine"),
@@ -80,6 +82,26 @@ def run(args: argparse.Namespace, config: Config) -> int:
         said = upgrade.back() if args.back else upgrade.to(args.tag)
     say(args, {"text": said}, said)
     return 0
+
+
+def _refuse_running(config: Config) -> None:
+    """Refuse beside any program of a desk: each has the former version's code and tables.
+
+    Raises AlreadyRuns.
+    """
+    runs = any(held(config.run_folder / f"{name}.lock") for name in ("engine", "worker"))
+    try:
+        programs(socket_in(config.run_folder))
+        runs = True
+    except SupervisorFault:
+        runs = True  # it answers: the desk ends, and has not ended
+    except FAILURES:
+        pass
+    if runs:
+        raise AlreadyRuns(
+            f"a desk runs on {config.home}: stop it first, by `python -m engine down` (as a "
+            "service: `python -m engine service stop`)"
+        )
 
 
 class Upgrade:

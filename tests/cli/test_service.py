@@ -28,7 +28,8 @@ HARD = {"NoNewPrivileges=yes", "ProtectSystem=strict", "MemoryMax=3G", "KillMode
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of a user who is not root, and his folder of units."""
+    """A home of a user who is not root, and his folder of units, where systemd runs."""
+    monkeypatch.setattr(service, "BOOTED", tmp_path)
     monkeypatch.setenv("PITBOSS_HOME", str(tmp_path / "a home 100%"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(os, "geteuid", lambda: 1_000)
@@ -171,10 +172,14 @@ def test_a_stop_prints_what_it_has_proved_and_a_start_asks_for_the_unit(
     assert f"systemctl --user start {service.UNIT}\nstarted" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("lacks", ["systemctl", "systemd that runs"])
 def test_a_machine_without_systemd_is_told_and_nothing_is_written(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lacks: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(shutil, "which", lambda _: None)
+    found = None if lacks == "systemctl" else "/usr/bin/systemctl"
+    monkeypatch.setattr(shutil, "which", lambda _: found)
+    if found:
+        monkeypatch.setattr(service, "BOOTED", home / "none")
     assert main(["service", "install", "--json"]) == 3
     assert json.loads(capsys.readouterr().out)["reason"] == "no_systemd"
     assert not (home / "config").exists()
@@ -187,3 +192,13 @@ def test_a_desk_is_never_run_by_root() -> None:
         service._must_be_able_to_run("root")
     with pytest.raises(ConfigError, match="adduser --system"):
         service._must_be_able_to_run("no-such-user-here")
+
+
+@pytest.mark.parametrize("size", ["lots", "0", "3 G", "-1", "200%"])
+def test_a_size_that_systemd_would_not_take_is_refused(
+    size: str, home: Path, asked: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["service", "install", f"--memory-max={size}"])
+    assert "is no size: write 3G" in capsys.readouterr().err
+    assert (asked, (home / "config").exists()) == ([], False)

@@ -6,15 +6,19 @@ import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from engine.__main__ import main
 from engine.cli.upgrade import FIGURES, Upgrade
 from engine.config import load
 from engine.errors import BadInput, StorageError
+from engine.locks import locked
 from storage.backup import backup_of
 from storage.schema import head
+from tests.fakes.supervisor import supervised
 from tests.storage.homes import lay
 
 MIGRATE = """
@@ -168,3 +172,22 @@ def test_it_does_not_begin_with_an_unknown_tag_or_a_changed_clone(cloned: Cloned
     (cloned.clone / "engine" / "__main__.py").write_text("changed")
     with pytest.raises(BadInput, match="changes of its own"):
         cloned.upgrade.to("two")
+
+
+@pytest.mark.parametrize("words", [("v1",), ("--back",)])
+@pytest.mark.parametrize("runs", ["engine.lock", "worker.lock", "supervisor.sock"])
+def test_beside_any_program_of_a_desk_it_says_how_to_stop_it(
+    runs: str,
+    words: tuple[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with TemporaryDirectory(prefix="pb") as folder:  # a socket's name has about a hundred bytes
+        monkeypatch.setenv("PITBOSS_HOME", folder)
+        file = Path(folder) / "run" / runs
+        beside = supervised(file) if runs.endswith("sock") else locked(file, "engine")
+        with beside:
+            assert main(["upgrade", *words]) == 4
+    said = capsys.readouterr().err
+    assert "a desk runs on" in said
+    assert "by `python -m engine down`" in said

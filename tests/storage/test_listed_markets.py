@@ -142,3 +142,32 @@ def test_a_save_asks_and_keeps_what_is_not_known_as_its_note(home: Path) -> None
     made = saved()
     assert isinstance(made, Saved)
     assert made.note.startswith("not known yet: market demo:commet")
+
+
+def asked_for(instrument: str, account: str = "") -> dict[str, object]:
+    price = {"instrument": instrument, "account": account, "above": 0.5}
+    return {"alerts": {"prices": {"rain": price}}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (asked_for("demo:commet-visible-1"), "demo lists no market demo:commet-visible-1; the "
+         "nearest: demo:comet-visible-1"),
+        (asked_for("rain"), "names no venue: write VENUE:MARKET"),
+        (asked_for("demo:comet-visible-1", "nosuch"), "no account 'nosuch'; there are: p, q, r"),
+    ],
+)  # fmt: skip
+def test_a_price_alert_that_can_never_come_true_is_not_saved(
+    home: Path, wrong: dict[str, object], why: str
+) -> None:
+    fetched(home)
+    with writing(home / "pitboss.db") as connection:
+        given = {"engine_id": "pitboss", "who": "t", "now_ns": NOW}
+        save(connection, diff={"accounts": ACCOUNTS}, base_version=0, **given)  # type: ignore[arg-type]
+        with pytest.raises(BadInput, match="price alert rain: ") as refused:
+            save(connection, diff=wrong, base_version=1, **given)  # type: ignore[arg-type]
+        assert why in str(refused.value)
+        for right in (asked_for("demo:comet-visible-1", "p"), asked_for("kraken:XBT-USD")):
+            base = int(connection.execute("SELECT max(version) FROM settings").fetchone()[0])
+            assert isinstance(save(connection, diff=right, base_version=base, **given), Saved)  # type: ignore[arg-type]

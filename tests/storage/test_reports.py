@@ -255,6 +255,10 @@ def test_what_the_next_day_brings_and_what_changed_in_the_settings(
     assert rows(found, "What comes") == (("DEMO", "demo", "redeemable", "now", "pUSD", "7.00"),)
     (change,) = rows(found, "What changed")
     assert (change[2], change[3], change[5]) == ("bob", "Account demo: Starting cash", "77.0")
+    diff = {"accounts": {"demo": {"starting_cash": 78.0}}}
+    save(desk, engine_id=ENGINE_ID, who="ann", diff=diff, base_version=base + 1, now_ns=DAY + 1)
+    changed = rows(made(desk, ReportPeriod.DAILY, NOW), "What changed")
+    assert [(row[2], row[5]) for row in changed] == [("ann", "78.0"), ("bob", "77.0")]
 
 
 def test_modes_stay_apart(desk: sqlite3.Connection) -> None:
