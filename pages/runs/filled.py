@@ -26,9 +26,18 @@ FILL_COLUMNS = markouts.fill_columns(
     "realised", "source", "id", "transaction_id", *markouts.COLUMNS
 )
 FILLS = "fills"
-ORDER_FILLS = columns_of(
-    Col("at_ns"), Col("way"), Col("price"), Col("size"), Col("value"), Col("fee"), Col("liquidity")
+TRADES = columns_of(
+    Col("at_ns"),
+    Col("way"),
+    Col("price"),
+    Col("size"),
+    Col("value"),
+    Col("fee"),
+    Col("liquidity"),
+    Col("order_id"),
 )
+"""Columns of fills of one market; an order's own name no order."""
+ORDER_FILLS = {name: one for name, one in TRADES.items() if name != "order_id"}
 
 
 def journal_of(run: TableRow) -> Path | None:
@@ -174,18 +183,22 @@ def show_order(run: TableRow, named: str) -> None:
         panels.note("Nothing of it was filled.")
 
 
+def terms_of(found: RunOrders, instrument: str) -> Row:
+    """Return the units of an instrument as its run's journal lists them; unlisted = unknown."""
+    listed = found.listed.get(instrument)
+    if listed is None:
+        return names.UNLISTED | {"currency": None}
+    return {
+        "price_decimals": listed.price_decimals,
+        "size_decimals": listed.size_decimals,
+        "listed_kind": listed.kind.value,
+        "currency": listed.currency,
+    }
+
+
 def row_of(life: OrderLife, found: RunOrders) -> Row:
     """Return an order of a run as the desk's own orders are given; unlisted terms stay unknown."""
-    listed = found.listed.get(life.instrument)
-    terms = names.UNLISTED | {"currency": None}
-    if listed is not None:
-        terms = {
-            "price_decimals": listed.price_decimals,
-            "size_decimals": listed.size_decimals,
-            "listed_kind": listed.kind.value,
-            "currency": listed.currency,
-        }
-    return terms | {
+    return terms_of(found, life.instrument) | {
         "id": life.id,
         "account": life.account,
         "bot": life.bot,

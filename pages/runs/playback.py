@@ -39,16 +39,6 @@ ORDERS = columns_of(
     Col("size"),
     Col("filled", kind=ColKind.SIZE),
 )
-FILLS = columns_of(
-    Col("at_ns"),
-    Col("way"),
-    Col("price"),
-    Col("size"),
-    Col("value"),
-    Col("fee"),
-    Col("liquidity"),
-    Col("order_id"),
-)
 
 
 class Player(msgspec.Struct):
@@ -246,7 +236,7 @@ def _draw(watched: PlayedMarket, player: Player) -> None:
         panels.note("No order stood at this moment.")
     st.subheader(f"Fills ({len(seen):,} of {len(watched.fills):,})")
     if seen:
-        table([*reversed(seen[-ROWS_DRAWN:])], FILLS, key="watch_fills")
+        table([*reversed(seen[-ROWS_DRAWN:])], filled.TRADES, key="watch_fills")
     else:
         panels.note("Nothing was filled up to this moment.")
     journal = panels.link("Its journal: why each was sent", "journal", run=watched.run["id"])

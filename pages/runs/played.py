@@ -16,10 +16,10 @@ from engine.domain.products.binary import mirrored
 from pages.kit import charts, commands, guard, names, panels
 from pages.kit.charts import OrderLine
 from pages.kit.data import ask
-from pages.kit.tables import Col, TableRow, choice, columns_of, unchoose
+from pages.kit.tables import TableRow, choice, unchoose
 from pages.kit.words import SECOND_NS, moment
 from pages.runs import filled
-from pages.runs.filled import fills_of, orders_of
+from pages.runs.filled import TRADES, fills_of, orders_of, terms_of
 from pages.shared import job
 from storage import playback
 from storage.playback import Playback
@@ -31,16 +31,6 @@ CANDLES_DRAWN = 360
 ORDERS_DRAWN = 1_000
 """Most orders that are drawn as lines: the newest of the period."""
 FILLS_LISTED = 20
-FILLS = columns_of(
-    Col("at_ns"),
-    Col("way"),
-    Col("price"),
-    Col("size"),
-    Col("value"),
-    Col("fee"),
-    Col("liquidity"),
-    Col("order_id"),
-)
 
 
 class PlayedMarket(msgspec.Struct, kw_only=True):
@@ -108,14 +98,6 @@ def read_market(run: TableRow, path: Path, candles: Playback, market: str) -> Pl
     Raises StorageError, JournalCorrupt.
     """
     orders, fills = orders_of(path), fills_of(path, market)
-    listed = orders.listed.get(market)
-    terms = names.UNLISTED
-    if listed is not None:
-        terms = {
-            "price_decimals": listed.price_decimals,
-            "size_decimals": listed.size_decimals,
-            "listed_kind": listed.kind.value,
-        }
     return PlayedMarket(
         run=run,
         market=market,
@@ -124,7 +106,7 @@ def read_market(run: TableRow, path: Path, candles: Playback, market: str) -> Pl
         fills=fills,
         times=[row["at_ns"] for row in fills],
         equity=ask(run_equity, run["engine_id"], run["id"]),
-        terms=terms,
+        terms=terms_of(orders, market),
     )
 
 
@@ -224,7 +206,7 @@ def _listed(run: TableRow, fills: Sequence[Row]) -> None:
     rows = [*reversed(fills[-FILLS_LISTED:])]
     more = f"the newest {len(rows):,} of {len(fills):,}" if len(fills) > len(rows) else "all"
     panels.note(f"Fills of the period, {more} · select one for why its order was placed")
-    chosen = choice(rows, FILLS, key="traded_fills", ids=[row["number"] for row in rows])
+    chosen = choice(rows, TRADES, key="traded_fills", ids=[row["number"] for row in rows])
     row = next((row for row in rows if row["number"] == chosen), None)
     if row is not None:
         unchoose("traded_fills")
