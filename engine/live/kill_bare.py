@@ -16,18 +16,13 @@ import msgspec
 
 from engine.clock import WallClock
 from engine.config import Config
-from engine.domain.effects import CancelScope
-from engine.domain.events import CancelRefused, OrderCancelled
 from engine.domain.instruments import Mode
-from engine.domain.orders import OrderReport
 from engine.domain.settings import AccountSettings
-from engine.domain.unread import unread_of_ours
 from engine.errors import AuthRefused, PitbossError
 from engine.executor.executor import Executor
-from engine.executor.proof import LISTINGS_NEEDED
 from engine.live.proof import ProofRun, inventory, unaskable_text
+from engine.live.venue_sweep import RETRY_S, VenueSweep
 from engine.live.venues import Venues, venues_of
-from engine.runtime.services import ClosingVenue
 from engine.runtime.venue_plugin import AccountOpening
 from storage.commands import KILL_PROOF, AccountProof, Receipt, keep_receipt, many
 from storage.database import connect_writer, storage_errors, transaction
@@ -38,12 +33,6 @@ from storage.users import ENGINE_ID
 
 PATIENCE_S = 10.0
 """How long one account's venue may take before its connections are made anew, or it is given up."""
-
-RETRY_S = 0.5
-"""Between two requests for what a listing still shows."""
-
-APART_S = 1.0
-"""Between two listings that show nothing: what was under way when the first was made has landed."""
 
 PAPER = Mode.PAPER
 REST_S_MAX = 15.0
@@ -72,14 +61,7 @@ class BareProof:
         self.settings = settings
         self._opener = opener
         self._executor = executor
-        self._listings = 0
-        self._left: int | None = None
-        self._foreign: tuple[OrderReport, ...] = ()
-        self._cancelled: set[int] = set()
-        self._refused: dict[int, str] = {}
-        self._why = ""
-        self._unread: list[str] = []
-        """Rows of the last listing that may be ours and cannot be read."""
+        self._sweep = VenueSweep(executor)
         self._task: asyncio.Task[None] | None = None
 
     def unaskable(self) -> str:
@@ -113,13 +95,12 @@ class BareProof:
 
     async def _run(self) -> None:
         pause_s = RETRY_S
-        while self._listings < LISTINGS_NEEDED:
+        while not self._sweep.clean:
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     await self._cancel_and_list()
             except Exception as error:  # noqa: BLE001 whatever it is, the others go on, and so does this
-                self._listings = 0
-                self._why = str(error) or "its venue does not answer"
+                self._sweep.failed(error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, REST_S_MAX)
 
@@ -129,58 +110,31 @@ class BareProof:
         if why or self._opener is None:
             raise AuthRefused(why)
         venue = await self._opener.venue(self.settings)
-        if venue is None:  # it lived in an engine, and nothing of it is left
-            self._listings = LISTINGS_NEEDED
+        if venue is None:
+            self._sweep.nothing_left()
             return
         try:
-            while self._listings < LISTINGS_NEEDED:
-                await self._once(venue)
-                if self._listings < LISTINGS_NEEDED:
-                    await asyncio.sleep(RETRY_S if self._left else APART_S)
+            await self._sweep.run(venue)
         finally:
             await venue.close()
 
-    async def _once(self, venue: ClosingVenue) -> None:
-        for event in await venue.cancel_all(CancelScope()):
-            if isinstance(event, OrderCancelled):
-                self._cancelled.add(event.order)
-                self._refused.pop(event.order, None)
-            elif isinstance(event, CancelRefused):
-                self._refused[event.order] = event.venue_text
-        listing = await venue.open_orders()
-        listed, unread = listing.orders, unread_of_ours(listing.unread)
-        # An order the journal has is ours under whichever key it was placed; no cancel reaches it.
-        named = {name for _, name in self._executor.names()} if self._executor else set()
-        self._foreign = tuple(one for one in listed if not (one.ours or one.identity in named))
-        # A row that cannot be read and is not shown to be another's is an open order of ours.
-        self._left = len(listed) - len(self._foreign) + len(unread)
-        self._listings = 0 if self._left else self._listings + 1
-        self._unread = [f"row {row.row} cannot be read: {row.reason}" for row in unread]
-        self._why = ""
-
     def proof(self, _: int) -> AccountProof:
-        missing = []
-        if (closed := self.unaskable()) and self._listings < LISTINGS_NEEDED:
-            missing.append(unaskable_text(closed))
-        elif self._listings < LISTINGS_NEEDED:
-            why = f": {self._why}" if self._why else ""
-            missing.append(f"no two complete listings in a row without an open order{why}")
-        if self._left:
-            missing.append(f"{many(self._left, 'order')} still open when last listed")
-        missing += self._unread
+        sweep = self._sweep
+        closed = self.unaskable()
+        missing = sweep.missing(unaskable_text(closed) if closed else "")
         held = None if self._executor is None else self._executor.ledger.held
         return AccountProof(
             account=self.settings.name,
             mode=self.settings.mode,
-            open_at_latch=len(self._cancelled) + (self._left or 0),
-            cancelled=len(self._cancelled),
-            not_cancelled=tuple(self._refused.items()),
+            open_at_latch=len(sweep.cancelled) + (sweep.left or 0),
+            cancelled=len(sweep.cancelled),
+            not_cancelled=tuple(sweep.refused.items()),
             in_flight_waited_ms=0.0,
-            listings=self._listings,
+            listings=sweep.listings,
             unknown=0,
-            live=self._left or 0,
+            live=sweep.left or 0,
             inventory=None if held is None else inventory(held.items()),
-            foreign=self._foreign,
+            foreign=sweep.foreign,
             missing=tuple(missing),
         )
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from engine.domain.effects import CancelScope, alarm
+from engine.domain.effects import alarm
 from engine.domain.instruments import AccountId, Leg
 from engine.errors import LeaseLost, StorageError
 from engine.executor.executor import Executor
 from engine.executor.fills import mid_value_micro
 from engine.live.engine import Engine
 from engine.live.telemetry import Telemetry
+from engine.live.venue_sweep import RETRY_S, VenueSweep
 from engine.runtime.services import Stream
 from engine.runtime.turn_watch import TurnWatch
 from storage.commands import STOP_PROOF
@@ -31,6 +32,12 @@ TICK_S = 0.02
 STOP_S = 25.0
 """How long a stop waits for its proof; the supervisor waits longer. Where no venue can be asked
 before a person acts, it does not wait."""
+
+CRASH_S = 10.0
+"""How long an end by a fault cancels and lists at a venue. The next start asks whatever is left."""
+
+CUT_S = 1.0
+"""How long it waits before that for requests that are cut."""
 
 Streams = list[Stream]
 REASON_LENGTH_MAX = 500
@@ -165,15 +172,44 @@ def _enter_recovery(engine: Engine, error: BaseException) -> None:
 
 
 async def _crash(engine: Engine, error: BaseException) -> None:
-    """Cancel everything at every venue, without a turn of any core: our code may be wrong."""
+    """Cancel and list at every venue until it shows nothing, without a turn of any core.
+
+    Our code may be wrong, so nothing is placed any more. Where a venue shows orders or is silent
+    for `CRASH_S`, an alert says so: its next start asks again.
+    """
     _enter_recovery(engine, error)
-    calls = [venue.cancel_all(CancelScope()) for venue in engine.venues.values()]
-    if calls:
-        done, late = await asyncio.wait([asyncio.ensure_future(c) for c in calls], timeout=2.0)
-        for task in late:
-            task.cancel()
-        for task in done:
-            engine.log.warning("crash.cancel_all", refused=str(task.exception() or ""))
+    executors = {account: runner.core.executor for account, runner in engine.runners.items()}
+    sweeps = {account: VenueSweep(executors.get(account)) for account in engine.venues}
+    await asyncio.gather(*(_swept(engine, account, sweep) for account, sweep in sweeps.items()))
+    missing = []
+    for account, sweep in sweeps.items():
+        lacks = "; ".join(sweep.missing())
+        cancelled = len(sweep.cancelled)
+        engine.log.warning("crash.cancel_all", account=account, cancelled=cancelled, lacks=lacks)
+        missing += [f"{account}: {lacks}"] if lacks else []
+    if missing:
+        text = f"the engine ends by a fault, and orders of ours may be open: {', '.join(missing)}"
+        engine.alert(alarm("stop_unproven", text), engine.clock.now_ns())
+
+
+async def _swept(engine: Engine, account: AccountId, sweep: VenueSweep) -> None:
+    """Sweep an account whose requests are cut first: one that left later would outlive the cancel.
+
+    A venue that fails is asked again; nothing here is raised.
+    """
+    if (runner := engine.runners.get(account)) is not None:
+        closing = asyncio.ensure_future(_closed(engine, account, runner.close(), []))
+        await asyncio.wait({closing}, timeout=CUT_S)
+    try:
+        async with asyncio.timeout(CRASH_S):
+            while not sweep.clean:
+                try:
+                    await sweep.run(engine.venues[account])
+                except Exception as error:  # noqa: BLE001 whatever it is: it is asked again
+                    sweep.failed(error)
+                    await asyncio.sleep(RETRY_S)
+    except TimeoutError as late:
+        sweep.failed(late)
 
 
 async def close(engine: Engine, telemetry: Telemetry | None = None) -> None:

@@ -472,10 +472,12 @@ class AccountRunner:
         self._settle_in_turn(self._pass_time())
 
     async def close(self) -> None:
-        """Cut what is under way; nothing turns any more."""
-        await self.sender.close()
-        if not self._closed:
-            self._turns.leave(self._turn)
-        self._closed = True
-        if self._handle is not None:
-            self._handle.cancel()
+        """Cut what is under way; nothing turns any more, whatever the journal makes of that."""
+        try:
+            await self.sender.close()
+        finally:
+            if not self._closed:
+                self._turns.leave(self._turn)
+            self._closed = True
+            if self._handle is not None:
+                self._handle.cancel()

@@ -12,7 +12,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Leg, Mode, Side
 from engine.domain.orders import Identity, OrderReport, OrderState
 from engine.domain.settings import AccountSettings
 from engine.domain.unread import UnreadRow
-from engine.live import kill_bare
+from engine.live import kill_bare, venue_sweep
 from engine.live.kill_bare import BareProof
 from tests.executor.conftest import Rig
 
@@ -55,7 +55,8 @@ class Venue:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for pause in ("APART_S", "RETRY_S"):
-        monkeypatch.setattr(kill_bare, pause, 0.001)
+        monkeypatch.setattr(venue_sweep, pause, 0.001)
+    monkeypatch.setattr(kill_bare, "RETRY_S", 0.001)
     monkeypatch.setattr(kill_bare, "PATIENCE_S", 1.0)
 
 

@@ -123,7 +123,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
 def one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a program of its own would leave behind at its end."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("engine.live.kill_bare.APART_S", 0.05)
+    monkeypatch.setattr("engine.live.venue_sweep.APART_S", 0.05)
     monkeypatch.setattr(gc, "freeze", lambda: None)  # what an engine held is garbage after it
     switch, mask = sys.getswitchinterval(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield
