@@ -169,10 +169,11 @@ def _without_supervisor() -> None:
 
 def _buttons(status: ProgramStatus) -> None:
     """Draw the first click, and the question of the second one."""
-    asked, at_ns = st.session_state.get("engine_asked", ("", 0))
+    asked, paused, at_ns = st.session_state.get("engine_asked", ("", False, 0))
     if asked and 0 <= now_ns() - at_ns <= ASKED_NS_MAX:
-        _ask(asked)
+        _ask(asked, paused=paused)
         return
+    st.session_state.setdefault("engine_paused", paused)
     up = status.state in (supervisor.RUNNING, supervisor.STARTING)
     st.toggle(
         "Start with every bot paused",
@@ -189,9 +190,8 @@ def _buttons(status: ProgramStatus) -> None:
             )
 
 
-def _ask(what: str) -> None:
+def _ask(what: str, *, paused: bool) -> None:
     live = sum(orders.live for orders in ask(snapshot).orders)
-    paused = bool(st.session_state.get("engine_paused"))
     stops = f"Cancels {count(live, 'open order')} of all accounts, proves it and ends the engine"
     starts = "starts it with every bot paused" if paused else "starts it: bots that ran trade on"
     words = {STOP: stops, START: starts, RESTART: f"{stops}, then {starts}"}[what]
@@ -207,18 +207,24 @@ def _ask(what: str) -> None:
             on_click=_begin,
             args=(what, paused),
         )
-        st.button("Leave it as it is", key="engine_keep", on_click=_asked, args=("",))
+        st.button("Leave it as it is", key="engine_keep", on_click=_asked, args=("", paused))
 
 
-def _asked(what: str) -> None:
-    """Remember what the first click asked for; empty = it was declined."""
-    st.session_state["engine_asked"] = what, now_ns()
+def _asked(what: str, paused: bool | None = None) -> None:
+    """Remember what the first click asked for; empty = it was declined.
+
+    `paused` None = as the toggle stands. It is kept here, too: the page is drawn again without the
+    toggle while it asks, and a toggle that is not drawn forgets how it stood.
+    """
+    if paused is None:
+        paused = bool(st.session_state["engine_paused"])
+    st.session_state["engine_asked"] = what, paused, now_ns()
 
 
 def _begin(what: str, paused: bool) -> None:
     who, made = st.session_state["who"], switch()
     WORK.begin(what, steps_of(made, what, paused=paused, owner=engine_id(), who=who))
-    _asked("")
+    _asked("", paused=False)
     forget()
 
 

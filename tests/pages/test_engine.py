@@ -109,7 +109,11 @@ def test_a_restart_may_pause_every_bot_and_another_page_sees_it_under_way(
     supervisor.on_stop = lambda: goes_on.wait(20) and None
     page = opened("engine")
     page.toggle[0].set_value(True).run()
-    press(press(page, "Restart the engine"), "CONFIRM RESTART")
+    page = press(page, "Restart the engine").run().run()  # as each refresh draws it
+    assert "then starts it with every bot paused" in texts(page)
+    page = press(page, "Leave it as it is").run()
+    assert page.toggle[0].value is True
+    press(press(page, "Restart the engine").run(), "CONFIRM RESTART")
     assert work.what == "restart"
     supervisor.programs["engine"] = "RUNNING"
     goes_on.set()
