@@ -42,7 +42,9 @@ from storage.journal import (
 from storage.journal_writer import EXECUTOR, SNAPSHOTS_KEPT, RawRow, bring_up, last_of
 from storage.projected.orders import ENDED
 from storage.projection import seq_read
-from storage.tick_log import segments
+from storage.tape_blocks import begun_ns
+from storage.tape_blocks import segments as taped
+from storage.tick_log import number_of, segments
 
 BLOCK = 1_000
 """Records of a block: a transaction of some milliseconds."""
@@ -438,13 +440,13 @@ def survey(
         )
 
     journal, state, tape = places["journal"], places["state"], places["tape"]
-    decided, taped = files(places["decisions"]), tape.glob("*.tape") if tape.is_dir() else ()
+    decided = files(places["decisions"])
     since_ns = next((_first(one, FIRST_NS) for one in decided), None)
     return [
         kept("journal", _used(journal), *_journal_since(journal)),
         kept("state", _used(state), *_state_since(state)),
         kept("decisions", sum(map(size_of, decided)), since_ns),
-        kept("tape", size_of(tape), _oldest(taped)),
+        kept("tape", size_of(tape), next(filter(None, map(begun_ns, taped(tape))), None)),
         *(
             kept(kind, size_of(places[kind]), _oldest(folders_of(places[kind])))
             for kind in ("runs", "backups")
@@ -500,9 +502,8 @@ def _oldest(paths: Iterable[Path]) -> int | None:
 def _ticks_since(folder: Path) -> tuple[int | None, str]:
     """Return from when on every tick is kept, and what is kept of the time before."""
     raw = sorted((folder / "raw").glob("*.parquet"))
-    log = _oldest(segments(folder))
-    if not raw:
-        return log, ""
+    if not raw:  # a segment is named by the millisecond in which it was begun
+        return next((number_of(one) * 1_000_000 for one in segments(folder)), None), ""
     since = dt.datetime.strptime(raw[0].name[:10], "%Y-%m-%d").replace(tzinfo=dt.UTC)
     candles = (folder / "candles" / "1m").glob("*.parquet")
     older = any(one.stem < raw[0].name[:10] for one in candles)

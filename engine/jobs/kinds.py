@@ -27,7 +27,6 @@ from engine.lab.recordings.made_bars import BarMarket
 from engine.lab.replay.sets import band_of, play_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso
-from engine.runtime.tape_format import segments
 from storage import decisions, retention, ticks, upkeep
 from storage.backup import back_up, backups
 from storage.database import connect_writer, storage_errors
@@ -35,6 +34,7 @@ from storage.export import export
 from storage.files import folder_at, set_aside
 from storage.jobs import forget_ended
 from storage.journal import LAST_SEQ
+from storage.tape_blocks import segments
 from storage.users import ENGINE_ID
 
 DAY_NS = 86_400 * 1_000_000_000

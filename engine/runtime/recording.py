@@ -19,17 +19,10 @@ from engine.domain.observed_events import Observed
 from engine.errors import BadInput, StorageError
 from engine.runtime.aids import Tolerates
 from engine.runtime.tape import Tape
-from engine.runtime.tape_format import (
-    BEGIN,
-    EVENTS,
-    FORMAT,
-    Begin,
-    pack_begin,
-    pack_events,
-    segments,
-)
+from engine.runtime.tape_format import BEGIN, EVENTS, FORMAT, Begin, pack_begin, pack_events
 from storage.files import said_bytes
 from storage.jobs import RecordingFigures, RecordingSeen, RecordingState
+from storage.tape_blocks import segments
 
 BYTES_MAX = 2_000_000_000
 """Most bytes of one recording on the disk; it ends there."""

@@ -20,18 +20,14 @@ from engine.runtime.aids import Notes, aid_thread
 from engine.runtime.tape_format import (
     BLOCK_BYTES,
     ENTRY_BYTES_MAX,
-    FILE_MAGIC,
     Queued,
     TapeEntry,
-    Torn,
     block_bytes,
-    blocks,
     entries_of,
-    segment_name,
-    segments,
 )
 from storage.files import folder_at
 from storage.retention import size_of
+from storage.tape_blocks import FILE_MAGIC, Torn, begun_ns, blocks, segment_name, segments
 
 __all__ = ["NoTape", "Tape", "TapeEntry", "read"]
 
@@ -239,7 +235,7 @@ class TapeWriter:
         # Everything in a segment is older than the first entry of the next one that can be read.
         ends = [now_ns]
         for path in reversed(old[1:]):
-            first_ns = _first_ns(path)
+            first_ns = begun_ns(path)
             ends.append(ends[-1] if first_ns is None else first_ns)
         left, room = sum(sizes), self._keep_bytes - self._segment_bytes
         for path, size, end_ns in zip(old, sizes, reversed(ends), strict=True):
@@ -316,17 +312,6 @@ class NoTape:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def _first_ns(path: Path) -> int | None:
-    """Return the time of a segment's first entry, None where not even that can be read."""
-    try:
-        with path.open("rb") as file:
-            for block in blocks(file, path):
-                return block.first_ns
-    except (Torn, BadInput, OSError):
-        return None
-    return None
 
 
 def _last_position(folder: Path) -> int:

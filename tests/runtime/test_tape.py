@@ -15,7 +15,8 @@ import pytest
 from engine.errors import BadInput, BrokenInvariant, StorageError
 from engine.runtime import tape as tape_module
 from engine.runtime.tape import LIVES_APART, Tape, TapeEntry, TapeWriter, read
-from engine.runtime.tape_format import QUIET_BYTES, block_bytes, segments
+from engine.runtime.tape_format import QUIET_BYTES, block_bytes
+from storage.tape_blocks import segments
 
 SECOND = 1_000_000_000
 

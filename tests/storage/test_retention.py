@@ -35,6 +35,8 @@ from storage.retention import (
     thin_journal,
     truncate_logs,
 )
+from storage.tape_blocks import FILE_MAGIC, framed, segment_name
+from storage.tick_log import END, MAGIC
 from storage.views.journal import history_of, search_journal
 from storage.views.markouts import by_bot
 
@@ -394,6 +396,20 @@ def test_bytes_a_day_and_days_left_come_of_what_is_kept(desk: Desk, tmp_path: Pa
     )
     young = history(desk, tmp_path)
     assert [one.days_left for one in young] == [None] * 7
+
+
+def test_what_is_still_written_is_complete_since_it_was_begun(desk: Desk, tmp_path: Path) -> None:
+    tape, log = tmp_path / "tape" / segment_name(1), tmp_path / "ticks" / "log"
+    tape.parent.mkdir()
+    log.mkdir(parents=True)
+    two = [framed(b"x", number, 1, BEGIN_NS + number, BEGIN_NS + number) for number in (1, 2)]
+    tape.write_bytes(FILE_MAGIC + b"".join(two))  # appended to just now
+    (log / f"{BEGIN_NS // MS:015d}{END}").write_bytes(MAGIC)
+    found = {one.kind: one.since_ns for one in history(desk, tmp_path)}
+    assert found["tape"] == BEGIN_NS + 1
+    assert found["ticks"] == BEGIN_NS // MS * MS
+    tape.write_bytes(b"torn")
+    assert {one.kind: one.since_ns for one in history(desk, tmp_path)}["tape"] is None
 
 
 def test_a_log_is_ended_where_nobody_reads_and_left_where_somebody_does(desk: Desk) -> None:

@@ -21,10 +21,11 @@ from engine.log import iso
 from engine.runtime import tape
 from engine.runtime.decisions import COUNTS_EVERY_S, LINGER_S
 from engine.runtime.recovery import rebuild
-from engine.runtime.tape_format import TapeEntry, Torn, blocks, entries_of, segments
+from engine.runtime.tape_format import TapeEntry, entries_of
 from storage.decisions import StoredDecision
 from storage.journal import Record, Snapshots, decode, load
 from storage.journal_writer import NAMES, JournalSnapshot
+from storage.tape_blocks import Torn, blocks, segments
 
 NEVER_NS = 1 << 62
 

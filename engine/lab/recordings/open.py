@@ -39,20 +39,15 @@ from engine.plugins import without_docs
 from engine.runtime.tape_format import (
     BEGIN,
     EVENTS,
-    FILE_MAGIC,
     FORMAT,
-    SUFFIX,
     Begin,
-    Block,
     TapeEntry,
-    Torn,
     block_bytes,
-    blocks,
     entries_of,
-    segments,
     unpack_begin,
     unpack_events,
 )
+from storage.tape_blocks import FILE_MAGIC, SUFFIX, Block, Torn, blocks, segments
 
 SNIFFED_LINES = 20
 """Lines looked at before a file is called foreign: the first may be damaged."""

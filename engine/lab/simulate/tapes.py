@@ -21,7 +21,7 @@ from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.venue_truth import Speak
 from engine.runtime.aids import Tolerates, opened_or_anew
 from engine.runtime.tape import LIVES_APART, Entries, NoTape, TapeWriter, read
-from engine.runtime.tape_format import segments
+from storage.tape_blocks import segments
 
 S = 1_000_000_000
 SEGMENT_BYTES = 6_000

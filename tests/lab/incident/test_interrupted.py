@@ -14,10 +14,11 @@ from engine.config import Config
 from engine.domain.inputs import KIND, BotFailed, unpack_input
 from engine.lab.incident.run import ComparedRuns, incident
 from engine.runtime.tape import read
-from engine.runtime.tape_format import FILE_MAGIC, block_bytes, segment_name, segments
+from engine.runtime.tape_format import block_bytes
 from engine.strategies.registry import ELSEWHERE
 from storage.incidents import journal_span
 from storage.journal import decode, load
+from storage.tape_blocks import FILE_MAGIC, segment_name, segments
 from tests.lab.conftest import write_recording
 from tests.live.programs import LONG_S, Programs
 from tests.ports import free_port

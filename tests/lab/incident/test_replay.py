@@ -13,10 +13,11 @@ from engine.domain.effects import PlaceOrder
 from engine.errors import BadInput, JournalCorrupt
 from engine.lab.incident.run import ComparedRuns, Incident, incident
 from engine.runtime.tape import read
-from engine.runtime.tape_format import FILE_MAGIC, block_bytes, segment_name, segments
+from engine.runtime.tape_format import block_bytes
 from storage.decisions import StoredDecision, StoredPlan, kept
 from storage.incidents import journal_span
 from storage.journal import last_seq
+from storage.tape_blocks import FILE_MAGIC, segment_name, segments
 from tests.lab.incident.conftest import Journal
 from tests.storage.kept import rewrite
 

@@ -16,11 +16,11 @@ from engine.errors import BadInput, NotSent
 from engine.lab.recordings.open import TORN, TapedRecording, open_recording
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.runtime.recording import GAP, LiveRecording, checked
-from engine.runtime.tape_format import segments
 from engine.strategies.market_maker.parameters import EAGER
 from engine.venues.demo import wire
 from engine.venues.demo.plugin import DemoSource
 from storage.jobs import RecordingSeen, RecordingState
+from storage.tape_blocks import segments
 from tests.clocks import ManualClock
 
 S = 1_000_000_000

@@ -40,11 +40,11 @@ from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.tape import TapeWriter
-from engine.runtime.tape_format import segments
 from engine.venues.demo.ledger import ExchangeLedger
 from storage.loss import Known
 from storage.projected import HANDLERS
 from storage.projected.orders import OrderRow
+from storage.tape_blocks import segments
 
 S, H, F = OrderState, Happened, Fault
 TAPED = (F.PAUSED, F.TAPE_DAMAGED)

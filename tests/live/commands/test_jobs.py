@@ -14,9 +14,9 @@ from engine.domain.commands import CancelJob, RunJob, StartRecording, StopRecord
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import SettingsDocument
 from engine.lab.recordings.open import open_recording
-from engine.runtime.tape_format import FILE_MAGIC, segments
 from storage.commands import CommandState
 from storage.database import connect_writer
+from storage.tape_blocks import FILE_MAGIC, segments
 from storage.users import ENGINE_ID
 from tests.live.programs import Programs, prepare
 from tests.ports import free_port
