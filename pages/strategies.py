@@ -218,7 +218,7 @@ def show_one(name: str, entry: StrategyEntry) -> None:
         fields = entry.parameters.get("properties", {})
         panels.facts(
             {
-                f"{one} = {field.get('default', NOTHING)}": " ".join(
+                f"{forms.parameter_label(entry, one)} = {field.get('default', NOTHING)}": " ".join(
                     str(field.get("description", "")).split()
                 )
                 for one, field in fields.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from engine.domain.labels import readable
 from engine.domain.limits import LIMITS
 from engine.domain.settings import (
     AccountSettings,
@@ -63,18 +64,14 @@ def _title(fields: type[Settings], way: Sequence[str]) -> str:
     first, *rest = way
     field = fields.model_fields.get(first)
     if field is None:
-        return _spelled(" ".join(way))
+        return readable(" ".join(way))
     inner = field.annotation
     if rest and isinstance(inner, type) and issubclass(inner, Settings) and inner is not Limit:
         return _title(inner, rest)
     row = LIMITS.get(first) if fields is RiskLimits else None
-    title = row.title if row else field.title or _spelled(first)
+    title = row.title if row else field.title or readable(first)
     if not rest:
         return title
     if inner is Limit:
         return f"{title}, {'percent' if rest[0] == 'percent' else 'amount'}"
-    return _spelled(" ".join(rest))
-
-
-def _spelled(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+    return readable(" ".join(rest))

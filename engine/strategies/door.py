@@ -25,6 +25,7 @@ class Parameters(BaseModel):
     """Base of a strategy's parameters: frozen, unknown keys refused, units in names, bounds.
 
     A parameter's docstring is its help: unit and meaning, and after an empty line why this default.
+    `Field(title=...)` is its label in forms, with the unit; without one its name is read as words.
     A form shows them by the `groups` of its JSON schema, where there are some: [title, names].
     """
 

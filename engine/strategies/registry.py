@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from engine.code_digest import code_digest
 from engine.domain.catalog import StrategyEntry
 from engine.domain.instruments import BotId
+from engine.domain.parameter_labels import labelled
 from engine.domain.plain import PlainView
 from engine.errors import BadInput, ConfigError
 from engine.in_time import in_time
@@ -101,7 +102,9 @@ def _entry(kind: StrategyKind) -> StrategyEntry:
 
 def _read(kind: StrategyKind) -> StrategyEntry:
     return StrategyEntry(
-        parameters=kind.parameters_type.model_json_schema(),
+        parameters=labelled(
+            kind.parameters_type.model_json_schema(), kind.name, own=not _of_plugin(kind)
+        ),
         gates=dict(kind.gates),
         values=dict(kind.values),
         about=(kind.__doc__ or "").partition("\n")[0],

@@ -104,7 +104,8 @@ def show_saved(saved: PlainView) -> None:
     """Draw all settings of a bot as they were saved last."""
     with st.expander("Settings as saved", key="fold_saved"):
         flat = {name: value for name, value in saved.items() if name != "parameters"}
-        flat |= {f"parameters.{name}": value for name, value in saved["parameters"].items()}
+        entry = ask(strategies, engine_id()).get(saved["strategy"])
+        flat |= {forms.parameter_label(entry, one): v for one, v in saved["parameters"].items()}
         lists = {name: ", ".join(v) or "none" for name, v in flat.items() if isinstance(v, list)}
         panels.facts({name: str(value) for name, value in (flat | lists).items()})
 

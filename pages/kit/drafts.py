@@ -18,7 +18,7 @@ from engine.domain.plain import PlainView
 from engine.domain.setting_places import HEADS, SettingPlace, place_of
 from engine.domain.settings import BotSettings, Settings, SettingsDocument
 from engine.errors import PitbossError
-from pages.kit import commands, guard, names, panels
+from pages.kit import commands, forms, guard, names, panels
 from pages.kit.data import ask, engine_id, forget
 from pages.kit.home import config, now_ns
 from pages.kit.markdown import literal
@@ -199,13 +199,25 @@ def keep_at_once(slot: str, diff: Mapping[str, object]) -> None:
 UNKNOWN = object()
 
 
+class Parameter(NamedTuple):
+    """A parameter of a strategy as a bot has it."""
+
+    label: str = ""
+    default: object = None
+    """What holds where it is not saved; None = nothing does, or it is none."""
+
+
 class ChangedSetting(NamedTuple):
     """A changed value under the title of its setting."""
 
     place: SettingPlace
     change: Change
-    default: object
-    """What holds where a bot's parameter is not saved; None where there is no such thing."""
+    parameter: Parameter
+    """Of a bot's parameter; nothing where it is another setting."""
+
+    @property
+    def title(self) -> str:
+        return self.parameter.label or self.place.title
 
 
 def show_changes(
@@ -222,7 +234,7 @@ def show_changes(
     for change in differs:
         place = place_of(names_of(whole, change.path))
         known = after if change.before is None else before
-        line = ChangedSetting(place, change, default_of(change.path, known, catalog))
+        line = ChangedSetting(place, change, parameter_of(change.path, known, catalog))
         found.setdefault(place.part, []).append(line)
     for part, lines in found.items():
         order = list(lines[0].place.fields.model_fields)
@@ -232,22 +244,22 @@ def show_changes(
         elif part in old and part not in new:
             st.markdown(f"**{literal(part)} is removed**")
             with st.expander(f"{count(len(lines), 'setting')} it had", key=f"fold_{slot}_{part}"):
-                panels.facts({line.place.title: _word(line.change.before) for line in lines})
+                panels.facts({line.title: _word(line.change.before) for line in lines})
         else:
             st.markdown(f"**{literal(part)}**")
-            panels.facts({line.place.title: _arrow(line) for line in lines})
+            panels.facts({line.title: _arrow(line) for line in lines})
 
 
 def _show_new(slot: str, part: str, lines: Sequence[ChangedSetting]) -> None:
     st.markdown(f"**{literal(part)} is new**")
     usual = [line for line in lines if _is_usual(line)]
     chosen = [line for line in lines if line not in usual and line.place.names != ("name",)]
-    panels.facts({line.place.title: _word(line.change.after) for line in chosen})
+    panels.facts({line.title: _word(line.change.after) for line in chosen})
     if usual:
         with st.expander(
             f"{count(len(usual), 'setting')} as by default", key=f"fold_{slot}_{part}"
         ):
-            panels.facts({line.place.title: _word(line.change.after) for line in usual})
+            panels.facts({line.title: _word(line.change.after) for line in usual})
 
 
 def _parts(document: SettingsDocument) -> set[str]:
@@ -274,25 +286,26 @@ def _is_usual(line: ChangedSetting) -> bool:
 
 
 def _arrow(line: ChangedSetting) -> str:
-    change, default = line.change, line.default
+    change, default = line.change, line.parameter.default
     before, after = (_shown(one, default) for one in (change.before, change.after))
     return f"{before}  \N{RIGHTWARDS ARROW}  {after}"
 
 
-def default_of(
+def parameter_of(
     path: str, document: SettingsDocument, catalog: Mapping[str, StrategyEntry]
-) -> object:
-    """Return what holds where a bot's parameter is not saved: its strategy's default.
+) -> Parameter:
+    """Return the label of a bot's parameter, and what holds where it is not saved.
 
-    None = `path` names no parameter, the document has no such bot, or its strategy is not in
+    Nothing = `path` names no parameter, the document has no such bot, or its strategy is not in
     `catalog`.
     """
     for name, bot in document.bots.items():
         start = f"bots.{name}.parameters."
         if path.startswith(start) and bot.strategy in catalog:
-            fields = catalog[bot.strategy].parameters.get("properties", {})
-            return fields.get(path.removeprefix(start), {}).get("default")
-    return None
+            entry, own = catalog[bot.strategy], path.removeprefix(start)
+            field = entry.parameters.get("properties", {}).get(own)
+            return Parameter(forms.parameter_label(entry, own), (field or {}).get("default"))
+    return Parameter()
 
 
 def _shown(value: object, default: object) -> str:

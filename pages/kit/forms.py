@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.catalog import StrategyEntry
+from engine.domain.labels import is_made, readable
 from engine.domain.rules import rule_json
 from engine.domain.rules.templates import TEMPLATES
 from engine.domain.settings import Settings
@@ -65,14 +66,13 @@ def _drawn(schema: JsonSchema, names: Sequence[str], slot: str) -> dict[str, Any
         field = schema["properties"][name]
         # In rows, not in whole columns: the order of reading and of the Tab key is the schema's.
         columns = columns or list(st.columns(COLUMNS))
-        label, about = label_of(name, field), literal(field.get("description", ""))
-        if "groups" in schema:
-            label = name.replace("_", " ").capitalize()
-            about = f"`{name}`, {about}"
+        label, about = label_of(name, field), f"`{name}`"
+        if said := literal(field.get("description", "")):
+            about = f"{about}, {said}"
         before = literal(usual.get(name, ""))
         changed = f" · :orange[changed, default {before}]" if name in usual else ""
         with columns.pop(0):
-            field = _plain(field, schema) | {"about": about or None}
+            field = _plain(field, schema) | {"about": about}
             value = _widget(label, field, f"{slot}_{name}", changed)
         if name in required or value != field.get("default"):
             given[name] = value
@@ -216,10 +216,18 @@ def out_of_bounds(schema: JsonSchema, values: Mapping[str, object]) -> list[str]
 
 
 def label_of(name: str, field: JsonSchema) -> str:
-    """Return the title a person gave the field; else its name, as a setting or a file spells it."""
-    title = field.get("title", "")
-    made_of_the_name = title.replace(" ", "_").lower() == name  # by pydantic, where none was given
-    return name if made_of_the_name else title or name
+    """Return the title a person gave the field; else one made of its name."""
+    title = str(field.get("title", ""))
+    return readable(name) if not title or is_made(title, name) else title
+
+
+def parameter_label(entry: StrategyEntry | None, name: str) -> str:
+    """Return the label of a strategy's parameter with its name behind it, as the CLI takes it.
+
+    The name alone where the strategy or the parameter is not known.
+    """
+    field = entry.parameters.get("properties", {}).get(name) if entry else None
+    return name if field is None else f"{label_of(name, field)} ({name})"
 
 
 def _plain(field: JsonSchema, schema: JsonSchema) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import streamlit as st
 from engine.domain.catalog import StrategyEntry
 from engine.domain.plain import PlainDict, PlainView
 from engine.domain.run_funding import funding_of
-from pages.kit import charts, guard, panels
+from pages.kit import charts, forms, guard, panels
 from pages.kit.data import ask, ask_seldom, engine_id, fresh
 from pages.kit.panels import Tile
 from pages.kit.tables import Col, ColKind, TableRow, choice, columns_of, unchoose
@@ -105,7 +105,13 @@ IN_BPS = ("slippage_bps", "impact_bps", "taker_fee_bps", "maker_fee_bps")
 
 
 def stated(run: Row) -> dict[str, str]:
-    """Return what must be repeated to repeat a run; parameters and limits as the CLI takes them."""
+    """Return what must be repeated to repeat a run, by label and a parameter's name behind it."""
+    entry = _catalog().get(run["strategy"])
+    return {_label(entry, name): value for name, value in _given(run).items()}
+
+
+def _given(run: Row) -> dict[str, str]:
+    """Return what a run was asked for; parameters and limits by name, as the CLI takes them."""
     given = {k: v for k, v in json.loads(run["parameters"] or "{}").items() if k != "sweep"}
     words: dict[str, Callable[[Any], str]] = {
         "cash_micro": lambda value: micro(value, run["currency"] or ""),
@@ -124,6 +130,16 @@ def stated(run: Row) -> dict[str, str]:
     }
 
 
+def _label(entry: StrategyEntry | None, name: str) -> str:
+    inner = name.removeprefix("parameters.")
+    return name if inner == name else forms.parameter_label(entry, inner)
+
+
+def _catalog() -> dict[str, StrategyEntry]:
+    none: dict[str, StrategyEntry] = {}
+    return guard.tried("The strategies", lambda: fresh(strategies, engine_id()), none)
+
+
 def _flat(value: PlainView, path: str = "") -> PlainDict:
     flat: PlainDict = {}
     for name, inner in value.items():
@@ -134,9 +150,8 @@ def _flat(value: PlainView, path: str = "") -> PlainDict:
 
 def differing(runs: Sequence[Row]) -> dict[str, list[str]]:
     """Return what differs between runs: name → its value in each, a default where none is given."""
-    none: dict[str, StrategyEntry] = {}
-    catalog = guard.tried("The strategies", lambda: fresh(strategies, engine_id()), none)
-    every = [{"Strategy": run["strategy"]} | stated(run) for run in runs]
+    catalog = _catalog()
+    every = [{"Strategy": run["strategy"]} | _given(run) for run in runs]
     made = {}
     for name in dict.fromkeys(name for one in every for name in one):
         values = []
@@ -146,7 +161,9 @@ def differing(runs: Sequence[Row]) -> dict[str, list[str]]:
             usual = fields.get(name.removeprefix("parameters."), {}).get("default")
             values.append(one.get(name, "default" if usual is None else str(usual)))
         if len(set(map(_plain, values))) > 1:
-            made[name.removeprefix("parameters.")] = values
+            known = (catalog.get(run["strategy"]) for run in runs)
+            labels = (_label(entry, name) for entry in known)
+            made[next((one for one in labels if one != name), name)] = values
     return made
 
 

@@ -269,8 +269,8 @@ def test_a_replay_of_nothing_is_refused_in_words(opened: Opened, config: Config)
 
 def test_a_field_is_labelled_by_its_own_title_not_by_one_made_of_its_name() -> None:
     assert label_of("around_s", {"title": "Seconds before and after"}) == "Seconds before and after"
-    assert label_of("around_s", {"title": "Around S"}) == "around_s"
-    assert label_of("around_s", {}) == "around_s"
+    assert label_of("around_s", {"title": "Around S"}) == "Around, s"
+    assert label_of("around_s", {}) == "Around, s"
 
 
 def test_the_result_of_an_export_in_its_row_is_not_crowded_out_by_a_path() -> None:

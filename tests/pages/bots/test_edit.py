@@ -21,7 +21,7 @@ from engine.domain.telemetry import BotStatus, WatchedMarket
 from engine.runtime.decisions import DecisionLog
 from engine.strategies.registry import entries
 from pages.kit import data, forms
-from pages.kit.drafts import default_of
+from pages.kit.drafts import parameter_of
 from storage.catalog import put_catalog
 from storage.database import reading, writing
 from storage.live import EngineHeartbeat, put_bots, put_engine
@@ -147,8 +147,9 @@ def test_a_parameter_at_its_default_differs_from_the_default(opened: Opened, des
     number(page, "inventory_shares_max").set_value(150.0)
     press(page, "Show what changes in maker")
     shown = texts(page)
-    assert "<th>Size shares</th><td>35  →  40</td>" in shown
-    assert "<th>Inventory shares max</th><td>200 (default)  →  150</td>" in shown
+    assert "<th>Size of a level, shares (size_shares)</th><td>35  →  40</td>" in shown
+    largest = "<th>Largest position, shares (inventory_shares_max)</th>"
+    assert f"{largest}<td>200 (default)  →  150</td>" in shown
 
 
 def test_a_default_is_known_of_a_bot_that_is_there_and_of_its_parameters_alone(
@@ -157,11 +158,11 @@ def test_a_default_is_known_of_a_bot_that_is_there_and_of_its_parameters_alone(
     document = newest(desk).document
     schema = {"properties": {"levels": {"default": 1}, "size": {}}}
     catalog = {"market_maker": StrategyEntry(parameters=schema, gates={}, values={})}
-    assert default_of("bots.maker.parameters.levels", document, catalog) == 1
-    assert default_of("bots.maker.parameters.size", document, catalog) is None
-    assert default_of("bots.maker.capital", document, catalog) is None
-    assert default_of("bots.maker.parameters.levels", document, {}) is None
-    assert default_of("bots.maker.parameters.levels", SettingsDocument(), catalog) is None
+    assert parameter_of("bots.maker.parameters.levels", document, catalog).default == 1
+    assert parameter_of("bots.maker.parameters.size", document, catalog).default is None
+    assert parameter_of("bots.maker.capital", document, catalog).default is None
+    assert parameter_of("bots.maker.parameters.levels", document, {}).default is None
+    assert parameter_of("bots.maker.parameters.levels", SettingsDocument(), catalog).default is None
 
 
 def test_a_version_in_force_is_not_told_as_waiting(opened: Opened, desk: Config) -> None:
@@ -262,9 +263,9 @@ def test_parameters_stand_in_the_groups_their_strategy_declares(
     start = labels.index("Sizes · 1 changed")
     assert labels[start : start + 3] == ["Sizes · 1 changed", "Prices", "When it quotes"]
     levels = number(page, "levels")
-    assert levels.label == "Levels (1 … 20) · :orange[changed, default 1]"
+    assert levels.label == "Quotes a side (1 … 20) · :orange[changed, default 1]"
     assert levels.help.startswith("`levels`, quotes per side")
-    assert number(page, "size_shares").label == "Size shares (from 0.000001)"
+    assert number(page, "size_shares").label == "Size of a level, shares (from 0.000001)"
 
 
 def test_every_parameter_of_a_grouped_strategy_has_its_group() -> None:

@@ -126,7 +126,7 @@ def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, de
     shown = texts(page).partition("Bot market_maker-1 is new")[2]
     assert "<th>Capital</th><td>250</td>" in shown
     assert "DEMO: money that does not exist · amounts in pUSD" in texts(page)
-    assert "<th>Levels</th><td>3</td>" in shown
+    assert "<th>Quotes a side (levels)</th><td>3</td>" in shown
     folded = page.expander[-1]
     assert folded.label == "15 settings as by default"
     assert "<th>Sized by</th><td>capital</td>" in folded.children[0].proto.body
@@ -211,7 +211,7 @@ def test_the_review_refuses_by_the_check_of_the_settings(opened: Opened, desk: C
     page = opened("bots", create="1")
     said = "\n".join(one.value for one in page.error)
     assert "Choose a market, a series or a filter in step 2" in said
-    assert "levels is 99: it takes (1 … 20)." in said
+    assert "Quotes a side is 99: it takes (1 … 20)." in said
     assert newest(desk).version == 1
 
 
