@@ -60,9 +60,9 @@ def show_making() -> None:
         period = st.segmented_control(
             "Period",
             list(ReportPeriod),
-            default=ReportPeriod.DAILY,
+            default=ReportPeriod.TODAY,
             key="report_period",
-            format_func=str.capitalize,
+            format_func=lambda one: "Today so far" if one == "today" else one.capitalize(),
             required=True,
         )
         if st.button("Make it now", key="report_make"):
@@ -79,7 +79,7 @@ def show_reports() -> None:
         panels.empty(
             "No report was made yet.",
             "The schedule makes one each morning, each Monday and each first of the month; it "
-            "covers the last whole day, week or month.",
+            "covers the last whole day, week or month. The button makes one now, of today, too.",
         )
         return
     shown = [{name: getattr(row, name) for name in COLUMNS} for row in rows]

@@ -126,19 +126,23 @@ def moment(at_ns: int, zone: str) -> str:
 
 
 def span_of(period: ReportPeriod, zone: str, now_ns: int) -> ReportSpan:
-    """Return the last whole day, week (from Monday) or month of a zone before `now_ns`.
+    """Return the last whole day, week (from Monday) or month of a zone before `now_ns`, or today.
 
-    A day of a change of the clock has 23 or 25 hours.
+    A day of a change of the clock has 23 or 25 hours; today ends now.
     """
     here = ZoneInfo(zone)
     today = datetime.fromtimestamp(now_ns // SECOND_NS, UTC).astimezone(here).date()
     first, last = _days(period, today)
-    begins, ends = (datetime.combine(day, time(), here) for day in (first, last))
-    return ReportSpan(int(begins.timestamp()) * SECOND_NS, int(ends.timestamp()) * SECOND_NS)
+    since_ns, until_ns = (
+        int(datetime.combine(day, time(), here).timestamp()) * SECOND_NS for day in (first, last)
+    )
+    return ReportSpan(since_ns, min(until_ns, now_ns))
 
 
 def _days(period: ReportPeriod, today: date) -> tuple[date, date]:
     """Return the first day and the day after the last one."""
+    if period is ReportPeriod.TODAY:
+        return today, today + timedelta(days=1)
     if period is ReportPeriod.DAILY:
         return today - timedelta(days=1), today
     if period is ReportPeriod.WEEKLY:

@@ -29,14 +29,14 @@ HELP = "make, list and read flight reports: what a day, a week or a month brough
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="make | list | show")
-    make = verbs.add_parser("make", help="make and keep the report of the last whole period")
+    make = verbs.add_parser("make", help="make and keep the report of a period")
     make.add_argument(
         "period",
         nargs="?",
         default=ReportPeriod.DAILY,
         type=ReportPeriod,
         choices=list(ReportPeriod),
-        help="daily (default), weekly or monthly",
+        help="daily (default), weekly or monthly: the last whole one; today: so far",
     )
     verbs.add_parser("list", help="list the reports that are kept")
     show = verbs.add_parser("show", help="print a report")

@@ -32,7 +32,7 @@ def test_an_empty_page_says_when_one_is_made_and_makes_one_now(
     press(page, "Make it now")
     ((kind, fields),) = left(desk)
     assert (kind, fields["job"]) == (RunJob.__name__, "report")
-    assert fields["arguments"] == '{"period": "daily"}'
+    assert fields["arguments"] == '{"period": "today"}'
 
 
 def test_a_kept_report_is_read_whole_and_downloaded_as_one_page(

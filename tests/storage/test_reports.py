@@ -52,9 +52,11 @@ NOON_BEFORE, DAY, NOW = at("2026-03-09T12:00:00"), at("2026-03-10T12:00:00"), at
         ("weekly", "UTC", "2026-03-11T08:00", "2026-03-02T00:00", "2026-03-09T00:00"),
         ("weekly", "UTC", "2026-03-09T00:00", "2026-03-02T00:00", "2026-03-09T00:00"),
         ("monthly", "UTC", "2026-01-01T08:10", "2025-12-01T00:00", "2026-01-01T00:00"),
+        ("today", "UTC", "2026-03-11T08:00", "2026-03-11T00:00", "2026-03-11T08:00"),
+        ("today", "Europe/Berlin", "2026-03-29T06:00", "2026-03-28T23:00", "2026-03-29T06:00"),
     ],
 )
-def test_a_span_is_the_last_whole_one_of_the_zone(
+def test_a_span_is_the_last_whole_one_of_the_zone_or_its_day_so_far(
     period: str, zone: str, now: str, since: str, until: str
 ) -> None:
     found = span_of(ReportPeriod(period), zone, at(now))

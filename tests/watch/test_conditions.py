@@ -147,7 +147,7 @@ def test_a_bot_in_each_market_of_a_series_is_one_message(stated: Stated) -> None
         stated.turn(30, every=10)
     ((kind, text),) = stated.told()
     assert kind == "market_closing"
-    assert text == "of the series btc-5m nothing is held at this moment"
+    assert text == "markets of btc-5m are held until shortly before they close; just now none is"
     ended = "SELECT ended_ns IS NOT NULL FROM notices WHERE kind = 'market_closing'"
     assert stated.desk.rows(ended) == [(0,)]
     stated.turn(58 * MINUTE, every=60)

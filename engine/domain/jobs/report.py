@@ -8,15 +8,19 @@ from engine.domain.jobs import JobArguments, asked
 
 
 class ReportPeriod(StrEnum):
-    """What a report covers: the last whole one of the operator's zone."""
+    """What a report covers: the last whole one of the operator's zone, or the day so far."""
 
+    TODAY = "today"
+    """Since midnight; made again it stands in the place of the one before."""
     DAILY = "daily"
     WEEKLY = "weekly"
     MONTHLY = "monthly"
 
 
 class ReportJob(JobArguments):
-    """Write the flight report of the last whole day, week or month of your time zone.
+    """Write the flight report of the last whole day, week or month, or of today so far.
+
+    Days are those of your time zone.
 
     It is kept under Reports, and an alert says so, which a rule may send.
     """
@@ -25,6 +29,6 @@ class ReportJob(JobArguments):
 
     period: ReportPeriod = asked(
         "Period covered",
-        "the last whole day, week from Monday, or month",
+        "today so far, or the last whole day, week from Monday, or month",
         default=ReportPeriod.DAILY,
     )

@@ -113,7 +113,7 @@ def _between(seen: StateSeen, held: set[str], for_ns: int) -> Iterator[Trouble]:
     seen.meta[SERIES] = msgspec.json.encode(kept).decode()
     for place in sorted(kept.keys() - held):
         account, _, series = place.partition("/")
-        text = f"of the series {series} nothing is held at this moment"
+        text = f"markets of {series} are held until shortly before they close; just now none is"
         yield Trouble(kind=CLOSING, subject=place, text=text, account=account)
 
 
