@@ -101,6 +101,16 @@ def bar_spec(text: str) -> BarSpec:
     raise BadInput(f"bars {text!r}: {HELP}")
 
 
+def closes_ns(spec: BarSpec, count: int, after_ns: int) -> int | None:
+    """Return when the last of `count` bars that close after a moment does, in ns UTC.
+
+    None = no clock says: bars of volume and of ticks end with trades.
+    """
+    if spec.unit is not BarUnit.TIME:
+        return None
+    return (after_ns // spec.step + count) * spec.step
+
+
 class Bar(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One closed bar. Prices in the units of its spec, sizes in increments, times in ns UTC."""
 

@@ -25,6 +25,7 @@ from storage.settings import (
     Stale,
     bot_changes,
     changes,
+    in_force,
     read,
     removed_bots,
 )
@@ -98,6 +99,15 @@ def show() -> None:
         return
     with st.container(border=True):
         _form(edited, drafts.newest() if isinstance(saved, Stale) else edited.base)
+
+
+def bars_of(name: str) -> str:
+    """Return the bars a bot decides on, by the settings in force; empty = its strategy has none."""
+    owner = engine_id()
+    bot = ask(in_force, owner).document.bots.get(name)
+    entry = ask(strategies, owner).get(bot.strategy) if bot else None
+    field = entry.parameters.get("properties", {}).get("bars", {}) if entry else {}
+    return str(bot.parameters.get("bars", field.get("default", ""))) if bot and field else ""
 
 
 def show_saved(saved: PlainView) -> None:

@@ -364,10 +364,13 @@ def show_now(bot: str, now: int, *, state: str) -> None:
     stored = latest_decisions(config().decisions_path, bot=bot, instruments=watching)
     listed = ask(listings_of, engine_id(), tuple(watching))
     words = why.vocabulary()
+    bars = edit.bars_of(bot)
     rows = [
         _now_row(one, stored.get(one.instrument), listed.get(one.instrument), words, now=now)
         for one in watched
     ]
+    for row, of in zip(rows, map(stored.get, watching), strict=True):
+        row["would"] += why.last_bar(of.latest, bars, now) if of and row["would"] else ""
     if state != RUNNING:
         rows = [_asleep(row, state) for row in rows]
     chosen = choice(rows, NOW_COLUMNS, key=f"why_{bot}", ids=list(watching))

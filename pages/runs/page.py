@@ -27,7 +27,7 @@ from pages.kit.commands import engine_runs
 from pages.kit.data import ask, ask_seldom
 from pages.kit.home import config
 from pages.kit.markdown import literal
-from pages.kit.names import cents, market, size
+from pages.kit.names import market, size
 from pages.kit.panels import Tile, panel
 from pages.kit.tables import (
     Col,
@@ -251,7 +251,7 @@ def resolves(run: Row, markets: Sequence[Row]) -> bool:
         listed[row["instrument"]].kind.value if row["instrument"] in listed else row["listed_kind"]
         for row in markets
     }
-    return not kinds or any(kind is None or cents({"listed_kind": kind}) for kind in kinds)
+    return losses.resolves(kinds)
 
 
 REPORT_FILLS = 1_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from html import escape
 
@@ -11,20 +11,36 @@ import streamlit as st
 
 from engine.domain.instruments import Mode
 from engine.domain.losses import losses
+from engine.domain.products import quoted_in_cents
 from pages.kit import guard, panels
 from pages.kit.data import ask, engine_id
 from pages.kit.home import config
+from pages.kit.names import UNLISTED
 from pages.kit.tables import TableRow
 from pages.kit.words import in_column
 from pages.shared.markouts import cents
-from storage.views.markouts import FILLS_MAX, of_bot, with_books
+from storage.live import watched_by
+from storage.views.frame import listings_of
+from storage.views.markouts import FILLS_MAX, of_bot, traded_kinds, with_books
 
 HELP = "PnL of fills to their market's outcome, grouped by how they came about."
 HEADS = ("Fills", "Markets", "PnL", "Per share", "95 %")
 
 
+def resolves(kinds: Iterable[str | None]) -> bool:
+    """Say whether one of these kinds of market ends with an outcome; of an unknown one it may."""
+    known = list(kinds)
+    return not known or any(kind is None or quoted_in_cents(kind) for kind in known)
+
+
 @guard.part("Where it loses")
 def of(mode: Mode, bot: str) -> None:
+    """Draw the table of a bot, unless no market it watches or has traded ends with an outcome."""
+    watched = [one.instrument for one in ask(watched_by, engine_id(), bot)]
+    listed = ask(listings_of, engine_id(), tuple(sorted(watched)))
+    kinds = [listed.get(one, UNLISTED)["listed_kind"] for one in watched]
+    if not resolves([*kinds, *ask(traded_kinds, engine_id(), mode=mode, bot=bot)]):
+        return
     fills = ask(of_bot, engine_id(), mode=mode, bot=bot)
     rows = losses(with_books(fills, config().decisions_path)) if fills else []
     show([msgspec.structs.asdict(row) for row in rows])

@@ -11,17 +11,19 @@ from html import escape
 
 import msgspec
 
+from engine.domain.bars import bar_spec, closes_ns
 from engine.domain.catalog import GateWords, ValueUnit, ValueWords
 from engine.domain.decisions import Decision, Gate, Planned, Rule, Unit, Verdict
 from engine.domain.instruments import Leg, Side
 from engine.domain.intents import Basket, Intent, Quotes, Target
 from engine.domain.words import LEFT
+from engine.errors import BadInput
 from pages.kit.data import ask, engine_id
 from pages.kit.names import base, price
 from pages.kit.names import cents as names_cents
 from pages.kit.names import price_raw as _price
 from pages.kit.names import size_raw as _size
-from pages.kit.words import age, micro
+from pages.kit.words import age, micro, moment
 from storage.catalog import strategies
 from storage.views import Row
 
@@ -222,6 +224,27 @@ def would_trade(decision: Decision, words: Vocabulary) -> str:
     """Return what keeps a bot from trading, as a condition; empty where nothing does."""
     no = next((gate for gate in decision.gates if not gate.passed), None)
     return "" if no is None else words.condition(no)
+
+
+def last_bar(decision: Decision, bars: str, now: int) -> str:
+    """Return when the last bar closes that a decision waits for; empty = it waits for none.
+
+    `bars` = the name of the bars its bot reads. A bar that the feed misses closes later.
+    """
+    no = next((gate for gate in decision.gates if not gate.passed), None)
+    if no is None or no.name != "warm" or not bars:
+        return ""
+    try:
+        spec = bar_spec(bars)
+    except BadInput:
+        return ""
+    missing = round(no.limit - no.value)
+    at_ns = closes_ns(spec, missing, decision.at_ns)
+    if at_ns is None:
+        return "; when the last closes is not known: such bars end with trades, not by the clock"
+    if at_ns <= now:
+        return f"; bars of {bars} were missed since {moment(decision.at_ns)}"
+    return f"; the last of these {bars} bars closes {moment(at_ns)} at the earliest"
 
 
 def wanted(intent: Intent | None, row: Row) -> str:

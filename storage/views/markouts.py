@@ -165,6 +165,16 @@ def of_bot(connection: Connection, engine_id: str, *, mode: Mode, bot: str) -> l
     return msgspec.convert(found, list[KnownFill])
 
 
+def traded_kinds(connection: Connection, engine_id: str, *, mode: Mode, bot: str) -> list[str]:
+    """Return the kinds of the markets in which a bot has fills, each once."""
+    found = connection.execute(
+        "SELECT DISTINCT i.kind FROM fills f JOIN instruments i ON i.engine_id = f.engine_id "
+        "AND i.id = f.instrument WHERE f.engine_id = ? AND f.mode = ? AND f.bot = ?",
+        (engine_id, mode, bot),
+    )
+    return [str(kind) for (kind,) in found]
+
+
 def with_books(fills: list[KnownFill], decisions: Path) -> list[OutcomeFill]:
     books: dict[tuple[str, int], tuple[int | None, int | None]] = {}
     made = []

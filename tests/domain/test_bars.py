@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.domain.bars import HELP, BarBasis, BarUnit, bar_spec
+from engine.domain.bars import HELP, BarBasis, BarUnit, S, bar_spec, closes_ns
 from engine.errors import BadInput
 
 
@@ -35,3 +35,16 @@ def test_what_is_no_bar_is_refused_with_the_names_there_are(name: str) -> None:
     with pytest.raises(BadInput) as refused:
         bar_spec(name)
     assert HELP in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("after_ns", "count", "closes_at_ns"),
+    [(0, 1, 60 * S), (59 * S, 1, 60 * S), (60 * S, 1, 120 * S), (61 * S, 20, 1_260 * S)],
+)
+def test_when_the_last_of_bars_to_come_closes_is_known_of_bars_of_time(
+    after_ns: int, count: int, closes_at_ns: int
+) -> None:
+    assert closes_ns(bar_spec("1m"), count, after_ns) == closes_at_ns
+    assert closes_ns(bar_spec("1m/mids"), count, after_ns) == closes_at_ns
+    assert closes_ns(bar_spec("ticks:500"), count, after_ns) is None
+    assert closes_ns(bar_spec("volume:1000"), count, after_ns) is None

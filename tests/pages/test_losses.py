@@ -6,6 +6,7 @@ import msgspec
 from streamlit.testing.v1 import AppTest
 
 from engine.domain.losses import OutcomeFill, losses
+from pages.shared.losses import resolves
 
 
 def _draw(rows: list[dict[str, object]]) -> None:
@@ -31,6 +32,13 @@ def test_each_bucket_has_its_counts_and_an_interval() -> None:
     assert "+10.00¢" in text
     assert "645.30¢" in text
     assert "Age of the quote" in text
+
+
+def test_outcomes_are_spoken_of_only_where_a_market_may_have_one() -> None:
+    assert resolves(["binary", "spot"])
+    assert resolves([])
+    assert resolves([None])
+    assert not resolves(["spot", "perpetual"])
 
 
 def test_without_an_outcome_it_says_so() -> None:

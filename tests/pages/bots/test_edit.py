@@ -22,6 +22,7 @@ from engine.runtime.decisions import DecisionLog
 from engine.strategies.registry import entries
 from pages.kit import data, forms
 from pages.kit.drafts import parameter_of
+from pages.kit.words import moment
 from storage.catalog import put_catalog
 from storage.database import reading, writing
 from storage.live import EngineHeartbeat, put_bots, put_engine
@@ -375,3 +376,43 @@ def test_running_is_said_of_a_bot_that_may_quote_alone(
     assert why in shown
     offered = {one.label for one in page.button if not one.disabled}
     assert {"Pause", "Stop the bot"} <= offered, "it is at work all the same"
+
+
+@pytest.mark.parametrize(
+    ("bars", "closed", "ago_ns", "said"),
+    [
+        ("1h", 3.0, 0, "; the last of these 1h bars closes "),
+        ("1m", 19.0, HOUR_NS, "; bars of 1m were missed since "),
+        ("ticks:500", 3.0, 0, "; when the last closes is not known: such bars end with trades"),
+    ],
+)
+def test_a_bot_that_waits_for_bars_says_when_the_last_one_closes(
+    opened: Opened, desk: Config, bars: str, closed: float, ago_ns: int, said: str
+) -> None:
+    parameters = {"bars": bars, "levels": None}
+    saved(desk, {"bots": {"maker": {"strategy": "sma_cross", "parameters": parameters}}})
+    put_bot(desk, "running", COMET)
+    with writing(desk.state_path) as connection:
+        applied(connection, "pitboss", newest(desk).version, time.time_ns())
+    at_ns = time.time_ns() - ago_ns
+    log = DecisionLog(desk.decisions_path, engine_id="pitboss")
+    log.append(
+        Decision(
+            number=1,
+            bot=BotId("maker"),
+            instrument=COMET,
+            at_ns=at_ns,
+            regime="",
+            inputs=(),
+            build_up=(),
+            gates=(Gate("warm", False, closed, 20.0),),
+            outcome="warm",
+            intent=None,
+        )
+    )
+    log.close()
+    page = opened("bots", bot="maker")
+    would = page.dataframe[1].value.iloc[0]["would"]
+    assert f"({closed:.0f} of 20 closed){said}" in would
+    if bars == "1h":
+        assert moment((at_ns // HOUR_NS + 17) * HOUR_NS) in would
