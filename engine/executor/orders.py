@@ -129,6 +129,8 @@ class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
     """Number of the first question about it whose `not found` counts."""
     not_found: int = 0
     """`Not found` answers since it became UNKNOWN."""
+    unlisted: int = 0
+    """Answered listings of fills that lacked what they were awaited for, since it became UNKNOWN."""
     over: bool = False
     """The venue says it has ended: it is UNKNOWN until what was filled of it is booked."""
     missing: int = 0
@@ -495,7 +497,7 @@ class OrderTable(OrderMemory):
         if after is _UNKNOWN:
             self.unknown[number] = known
             known.unknown_ns = now_ns
-            known.asks = known.not_found = known.ask_ns = 0
+            known.asks = known.not_found = known.unlisted = known.ask_ns = 0
             known.cancel_asked = before is _CANCELLING
         self.dirty[known.order.instrument] = True
 
@@ -503,7 +505,7 @@ class OrderTable(OrderMemory):
         """Begin every grace period anew: time has leapt, what is on its way has not moved."""
         for known in self.unknown.values():
             known.unknown_ns = now_ns
-            known.asks = known.not_found = 0
+            known.asks = known.not_found = known.unlisted = 0
             known.asked = asked
 
     def ask_cancel(self, known: LiveOrder, now_ns: int, *, named: bool = True) -> None:

@@ -212,6 +212,10 @@ class Listings:
 ASKS_ALERT = 8
 """Questions about one order after which a person is alerted."""
 
+UNLISTED_BELIEVED = 8
+"""Answered listings of fills that must lack what the venue said of an order before it is given up.
+A listing that stays out says nothing: only answers are counted."""
+
 _RESTS = frozenset({S.OPEN, S.PARTIAL})
 _GONE = frozenset({S.FILLED, S.CANCELLED, S.EXPIRED, S.REJECTED})
 SILENCE = {
@@ -391,7 +395,7 @@ class Reconciler:
         why = f"the venue reports it {report.state}"
         if known.reported <= known.filled:
             self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
-        elif known.state is S.UNKNOWN and known.asks >= ASKS_ALERT and self._begun:
+        elif known.state is S.UNKNOWN and known.unlisted >= UNLISTED_BELIEVED and self._begun:
             self._given_up(known, why, now_ns)
         else:
             self.lacks_fills(known, why, now_ns)
@@ -423,7 +427,7 @@ class Reconciler:
         if known.reported <= known.filled and listed:
             why += ", and no fill of it is listed"
             self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
-        elif known.asks >= ASKS_ALERT and self._begun:
+        elif known.unlisted >= UNLISTED_BELIEVED and self._begun:
             self._given_up(known, why, now_ns)
         else:
             self.request_fills(now_ns)
@@ -443,7 +447,7 @@ class Reconciler:
             if lacking > 0
             else "whether it was filled it does not list"
         )
-        why = f"{why}; {counts}, after {known.asks} questions"
+        why = f"{why}; {counts}, after {known.unlisted} listings of fills"
         self._table.happen(known, Happened.FOUND_GONE, now_ns, why)
         self._contradiction(f"order {known.order.id}: {why}: compare cash and holdings with it")
 
@@ -497,7 +501,9 @@ class Reconciler:
             }
             for order in table.unknown.values():
                 enough = order.not_found >= self._settings.not_found_confirmations
-                if enough and order.reported <= order.filled:  # this listing was all that lacked
+                lacks = order.reported > order.filled
+                order.unlisted += (enough or lacks) and asked_ns >= order.unknown_ns
+                if enough and not lacks:  # this listing was all that lacked
                     order.ask_ns = now_ns
         questions.repeat(AccountQuestion.FILLS, now_ns, urgent=False)
         self._recovered()

@@ -194,10 +194,9 @@ def test_a_restart_begins_the_pauses_between_questions_anew(unknown: Any) -> Non
     assert (unknown.now - began) / 1e9 <= 8
 
 
-@pytest.mark.parametrize("listed", [True, False], ids=["no fill listed", "fills not listed"])
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "not found"])
 def test_an_order_whose_fill_the_venue_told_and_never_lists_ends_and_a_person_decides(
-    unknown: Any, gone: bool, listed: bool
+    unknown: Any, gone: bool
 ) -> None:
     account = unknown.build.account
     filled = unknown.report(1, S.FILLED if gone else S.PARTIAL, filled=30 * SHARE)
@@ -209,14 +208,14 @@ def test_an_order_whose_fill_the_venue_told_and_never_lists_ends_and_a_person_de
     told, began = [], unknown.now
     while unknown.state(1) is S.UNKNOWN and unknown.now < began + 600 * 1_000_000_000:
         effects = unknown.wait(0.5)
-        if listed and "QueryFills" in kinds(effects):
+        if "QueryFills" in kinds(effects):
             unknown.feed(fills_listed(unknown))
         for _ in asked(effects):
             answer = OrderReported(account=account, report=filled)
             told += unknown.feed(answer if gone else unknown.event(OrderNotFound, 1))
     assert unknown.state(1) is S.CANCELLED
     assert (unknown.now - began) / 1e9 >= 60, "not before it was asked for again and again"
-    assert unknown.changes[-1].reason.count("filled") or not listed
+    assert unknown.changes[-1].reason.count("filled")
     assert "contradiction" in alerts(told)
     assert not unknown.executor.healthy, "a person compares with the venue and releases"
     unknown.feed(LatchSet(who="ann", reason="compared"))
@@ -225,6 +224,74 @@ def test_an_order_whose_fill_the_venue_told_and_never_lists_ends_and_a_person_de
     late = unknown.fill(1, 30)
     unknown.feed(late)
     assert unknown.executor.record(1).filled == 30 * SHARE
+
+
+def outage(
+    rig: Any, seconds: int, answer: Any, *, of: type = QueryFills, others: Any = None
+) -> list[Any]:
+    """Answer each question but the one that stays out for so long; give what was decided."""
+    told: list[Any] = []
+    until = rig.now + seconds * 1_000_000_000
+    while rig.now < until:
+        effects = rig.wait(0.5)
+        told += effects
+        if of is not QueryOrder:
+            for _ in asked(effects):
+                told += rig.feed(answer)
+        for question in [one for one in effects if isinstance(one, of)]:
+            failed = QueryFailed(
+                account=rig.build.account,
+                question=of.__name__,
+                order=getattr(question, "order", None),
+                reason="HTTP 500",
+            )
+            told += rig.feed(failed)
+        if others is not None and of is not QueryFills and "QueryFills" in kinds(effects):
+            told += rig.feed(others)
+    return told
+
+
+@pytest.mark.parametrize("case", ["gone", "a fill was told and not found", "not found"])
+def test_a_listing_of_fills_that_stays_out_for_minutes_contradicts_nothing(
+    unknown: Any, case: str
+) -> None:
+    account, gone, size = unknown.build.account, case == "gone", 100 if case == "gone" else 30
+    filled = unknown.report(1, S.FILLED if gone else S.PARTIAL, filled=size * SHARE)
+    if case != "not found":
+        unknown.feed(OrderReported(account=account, report=filled))
+    if case == "a fill was told and not found":
+        unknown.feed(unknown.event(OrderUnanswered, 1, reason="timeout"))
+        unknown.feed(unknown.event(CancelRefused, 1, venue_text="not found"))
+    report = OrderReported(account=account, report=filled)
+    told = outage(unknown, 900, report if gone else unknown.event(OrderNotFound, 1))
+    assert unknown.state(1) is S.UNKNOWN
+    assert "contradiction" not in alerts(told)
+    assert "question_fails" in alerts(told), "a person hears why it is not decided"
+    assert unknown.executor.healthy
+    late = fills_listed(unknown, unknown.fill(1, size))
+    unknown.feed(late)
+    for _ in range(150):
+        effects = unknown.wait(0.5)
+        if "QueryFills" in kinds(effects):
+            effects += unknown.feed(late)
+        for _ in asked(effects):
+            unknown.feed(report if gone else unknown.event(OrderNotFound, 1))
+    assert unknown.executor.record(1).filled == size * SHARE
+    assert unknown.state(1).ended
+    assert unknown.executor.healthy
+
+
+def test_the_first_answer_about_an_order_after_minutes_of_none_contradicts_nothing(
+    unknown: Any,
+) -> None:
+    told = outage(unknown, 600, None, of=QueryOrder, others=fills_listed(unknown))
+    filled = unknown.report(1, S.FILLED, filled=30 * SHARE)
+    told += unknown.feed(OrderReported(account=unknown.build.account, report=filled))
+    assert unknown.state(1) is S.UNKNOWN
+    assert "contradiction" not in alerts(told)
+    unknown.feed(fills_listed(unknown, unknown.fill(1, 30)))
+    assert unknown.executor.record(1).filled == 30 * SHARE
+    assert unknown.executor.healthy
 
 
 def test_fills_are_not_asked_further_back_for_ever(rig: Any) -> None:
