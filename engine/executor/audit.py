@@ -3,7 +3,9 @@
 It corrects nothing: a difference is a fact for a person, and no booking may be invented for it. It
 compares only while nothing is in motion, and speaks when the same difference is seen twice. From
 then on nothing that adds risk is placed, until an answer of the venue agrees or a person has
-answered for the difference. The first look after a start is taken seriously at once: a home that
+answered for the difference. A fill that has not been listed explains any difference: while the
+listing of fills stays out, a difference is doubted, reduces what may be placed, and contradicts
+nothing. The first look after a start is taken seriously at once: a home that
 was put back has not seen what its venue knows.
 """
 
@@ -68,7 +70,7 @@ class Audit:
         """What differed in the last answer: (ours, the venue's, since when in ns UTC)."""
         self._surplus_told: tuple[int, int] | None = None
         self._doubts: dict[bool, str] = {}
-        """What differed at the first look, by its kind."""
+        """What differed at the first look, or before fills were listed, by its kind."""
         self._first: set[bool] = set()
         """Kinds of answers not compared since the start: cash (True), positions (False)."""
         self._paid_gap = (0, 0)
@@ -202,13 +204,17 @@ class Audit:
             seen = self._seen.get(about, (0, 0, 0))
             same = seen[:2] == (ours, theirs)
             since[about] = seen[2] if same else now_ns
-            if same and (cash not in self._first or now_ns - seen[2] >= LAG_NS):
+            listed = self._questions.fills_ok_ns >= since[about]
+            if not listed:
+                self._questions.request(AccountQuestion.FILLS, now_ns)
+            patient = cash not in self._first or now_ns - since[about] >= LAG_NS
+            if same and listed and patient:
                 accepted.pop(about, None)
                 standing[about] = VenueDifference(
                     instrument=about[0], leg=about[1], gap=gap, text=text
                 )
                 self._alert(about, text, ours, theirs)
-            elif cash in self._first:
+            elif cash in self._first or (same and not listed):
                 doubted = text
         self._seen = {about: pair for about, pair in self._seen.items() if not decided(about)}
         for about, (ours, theirs, _) in found.items():
@@ -217,7 +223,7 @@ class Audit:
         self._keep(standing.values(), accepted.values())
 
     def _doubt(self, text: str, now_ns: int, *, cash: bool) -> None:
-        """Ask again soon where the first look after a start found a difference."""
+        """Ask again soon where a difference is doubted: after a start, before fills are listed."""
         if text:
             self._doubts[cash] = text
             self._questions.repeat(AccountQuestion.BALANCES, now_ns, urgent=True)

@@ -111,7 +111,7 @@ class Blocks:
         self._belief = ModeBelief()
         self._closed = False
         self.doubted = ""
-        """What differed at the first look after a start, until a second one confirms it."""
+        """What differs and is not confirmed: at the first look, or while no fills are listed."""
         self.recovering = recovering
         """True until a complete listing has been believed (law N)."""
 

@@ -130,7 +130,7 @@ class LiveOrder(msgspec.Struct, kw_only=True, gc=False):
     not_found: int = 0
     """`Not found` answers since it became UNKNOWN."""
     unlisted: int = 0
-    """Answered listings of fills that lacked what they were awaited for, since it became UNKNOWN."""
+    """Answered listings of fills that lacked what was awaited of it, since it became UNKNOWN."""
     over: bool = False
     """The venue says it has ended: it is UNKNOWN until what was filled of it is booked."""
     missing: int = 0

@@ -7,13 +7,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.domain.effects import CancelOrders, KeepDifferences, QueryRedemptions, RaiseAlert
+from engine.domain.effects import (
+    CancelOrders,
+    KeepDifferences,
+    QueryBalances,
+    QueryFills,
+    QueryRedemptions,
+    RaiseAlert,
+)
 from engine.domain.events import (
     BalancesListed,
     InstrumentListed,
     LatchReleased,
     OrderCancelled,
     PositionsListed,
+    QueryFailed,
     RedemptionsListed,
 )
 from engine.domain.fills import FillState
@@ -23,7 +31,7 @@ from engine.domain.orders import OrderState
 from engine.executor.executor import ExecutorSettings
 from engine.executor.settlement import trade_signed
 from tests.executor.conftest import BOT, Build
-from tests.executor.test_reconcile import alerts, recover
+from tests.executor.test_reconcile import alerts, fills_listed, recover
 
 S = OrderState
 M1 = InstrumentId("venue:m1")
@@ -50,6 +58,13 @@ def positions(rig: Any, *holdings: Any) -> PositionsListed:
     return PositionsListed(account=rig.build.account, holdings=holdings)
 
 
+def looked(rig: Any, answer: Any) -> list[Any]:
+    """Answer what is asked of fills, then of cash or tokens."""
+    told = rig.feed(fills_listed(rig))
+    told += rig.feed(answer)
+    return list(told)
+
+
 @pytest.mark.parametrize("theirs", [1_000 * USD, 952 * USD, 1_000 * USD + 9_999])
 def test_cash_that_agrees_is_not_told(listing: Any, theirs: int) -> None:
     for _ in range(3):
@@ -63,7 +78,7 @@ def test_cash_that_differs_twice_is_told_once_with_both_sides(listing: Any) -> N
         listing.wait(61)
         told += [
             effect
-            for effect in listing.feed(balances(listing, 900 * USD))
+            for effect in looked(listing, balances(listing, 900 * USD))
             if isinstance(effect, RaiseAlert)
         ]
         if listing.state(1) is S.CANCELLING:  # a bid adds risk
@@ -96,9 +111,9 @@ def test_tokens_that_differ_twice_are_told_and_dust_is_not(listing: Any) -> None
     dust = positions(listing, (M1, Leg.YES, 40 * SHARE - 9_999))
     assert alerts(listing.feed(dust) + listing.feed(dust)) == []
     missing = positions(listing)
-    assert alerts(listing.feed(missing) + listing.feed(missing)) == ["position_differs"]
+    assert alerts(listing.feed(missing) + looked(listing, missing)) == ["position_differs"]
     other = positions(listing, (M1, Leg.YES, 40 * SHARE), (M1, Leg.NO, 5 * SHARE))
-    assert alerts(listing.feed(other) + listing.feed(other)) == ["position_differs"]
+    assert alerts(listing.feed(other) + looked(listing, other)) == ["position_differs"]
 
 
 @pytest.fixture
@@ -109,7 +124,7 @@ def differing(listing: Any) -> Any:
     listing.feed(listing.event(OrderCancelled, 1))
     for _ in range(2):
         listing.wait(61)
-        listing.feed(positions(listing, (M1, Leg.YES, 30 * SHARE)))
+        looked(listing, positions(listing, (M1, Leg.YES, 30 * SHARE)))
     return listing
 
 
@@ -150,7 +165,7 @@ def test_a_difference_a_person_answered_for_is_no_news_until_it_is_another(diffe
     assert len(differing.rest(BIDS)) == 1
     for held, news in ((30, []), (30, []), (20, []), (20, ["position_differs"])):
         differing.wait(61)
-        told = differing.feed(positions(differing, (M1, Leg.YES, held * SHARE)))
+        told = looked(differing, positions(differing, (M1, Leg.YES, held * SHARE)))
         assert alerts(told) == news, held
 
 
@@ -171,9 +186,40 @@ def test_the_first_look_after_a_start_halts_at_once_and_is_confirmed_soon(listin
     listing.feed(listing.event(OrderCancelled, 1))
     for _ in range(6):
         told += listing.wait(1.1)
-        told += listing.feed(balances(listing, 900 * USD))
+        told += looked(listing, balances(listing, 900 * USD))
     assert alerts(told) == ["cash_differs"]
     assert listing.executor.to_release == ("the ledger has 1000 USD, the venue 900",)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["at the start", "while it runs"])
+def test_no_difference_contradicts_the_ledger_before_fills_are_listed(
+    listing: Any, first: bool
+) -> None:
+    """A fill was missed, and the venue does not list fills for minutes: it explains the cash."""
+    listing.feed(listing.quotes())
+    listing.feed(listing.event(OrderCancelled, 1))
+    listing.wait(61)
+    if not first:
+        looked(listing, balances(listing, 1_000 * USD))
+    account, told = listing.build.account, list[Any]()
+    for _ in range(300):
+        effects = listing.wait(1)
+        if any(isinstance(one, QueryFills) for one in effects):
+            failed = {"question": "QueryFills", "order": None, "reason": "HTTP 500"}
+            effects += listing.feed(QueryFailed(account=account, **failed))
+        if any(isinstance(one, QueryBalances) for one in effects):
+            effects += listing.feed(balances(listing, 952 * USD))
+        told += effects
+    assert set(alerts(told)) == {"question_fails"}
+    assert listing.executor.to_release == ()
+    assert listing.quote(BIDS) == [], "what adds risk waits for the fills"
+    told = listing.feed(fills_listed(listing, listing.fill(1, 100, state=FillState.CONFIRMED)))
+    ours = listing.executor.ledger.state.cash_settled_micro
+    for _ in range(3):
+        listing.wait(1.1)
+        told += listing.feed(balances(listing, ours))
+    assert "cash_differs" not in alerts(told)
+    assert listing.executor.reasons == ()
 
 
 def test_a_first_look_that_agrees_the_next_time_was_a_lag(listing: Any) -> None:

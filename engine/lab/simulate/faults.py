@@ -100,6 +100,8 @@ class Fault(StrEnum):
     """The machine sleeps, or is off, for hours, and the exchange goes on without any engine."""
     TAPE_DAMAGED = "tape_damaged"
     """The tape's folder has strange, torn or deleted files, a file in its place, or less room."""
+    LISTING_OUTAGE = "listing_outage"
+    """One kind of question is not answered for minutes, over deaths and starts."""
     # -- the wallet, per minute
     VENUE_REDEEMS = "venue_redeems"
     """The venue redeems for the account, whatever that has asked for itself."""
@@ -162,6 +164,7 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.BACKUP_RESTORED: 0.1,
     Fault.PAUSED: 0.3,
     Fault.TAPE_DAMAGED: 2.0,
+    Fault.LISTING_OUTAGE: 0.5,
     Fault.VENUE_REDEEMS: 1.0,
     Fault.CRASH_REDEEMING: 0.5,
     Fault.TOKENS_COME: 0.7,
@@ -196,6 +199,12 @@ GIVEN_ONLY = frozenset({Fault.TOKENS_COME})
 TAPES_ONLY = frozenset({Fault.TAPE_DAMAGED})
 """Likewise: only worlds whose engines write a tape."""
 
+OUTAGES_ONLY = frozenset({Fault.LISTING_OUTAGE})
+"""Likewise: only worlds in which a listing stays out for minutes."""
+
+ALWAYS = PAUSES_ONLY | GIVEN_ONLY | TAPES_ONLY | OUTAGES_ONLY
+"""What its worlds always have."""
+
 ALONE_ONLY = PUT_BACK_ONLY | GIVEN_ONLY | {Fault.JOURNAL_LOST}
 """What a person does about these is played for one account alone, not for a crowd."""
 
@@ -225,6 +234,7 @@ class Faults:
         pauses: bool = False,
         given: bool = False,
         tapes: bool = False,
+        outages: bool = False,
         margined: bool = False,
         crowded: bool = False,
     ) -> None:
@@ -248,11 +258,13 @@ class Faults:
                 continue
             if fault in TAPES_ONLY and not tapes and fault not in (chosen or ()):
                 continue
+            if fault in OUTAGES_ONLY and not outages and fault not in (chosen or ()):
+                continue
             if fault in ALONE_ONLY and crowded:
                 continue
             if fault in MARGINED_ONLY and not margined and fault not in (chosen or ()):
                 continue
-            has = random.random() < FAULTS_SHARE or fault in PAUSES_ONLY | GIVEN_ONLY | TAPES_ONLY
+            has = random.random() < FAULTS_SHARE or fault in ALWAYS
             strength = random.choice(STRENGTHS)
             if chosen is not None:
                 has, strength = fault in chosen, NAMED_STRENGTH

@@ -166,10 +166,15 @@ class Network(EffectDoor):
         self._later(now_ns + trip_ns, lambda: self._arrive(effect, answer))
         return await answer
 
-    def _arrive(self, effect: fx.Effect, answer: asyncio.Future[tuple[ev.VenueEvent, ...]]) -> None:
+    def _arrive(
+        self, effect: fx.AnyEffect, answer: asyncio.Future[tuple[ev.VenueEvent, ...]]
+    ) -> None:
         """Do the request at the exchange and send the answer back, if the line lets it."""
         faults, now_ns = self._faults, self._now()
         failed = OutcomeUnknown("HTTP 500")
+        if out := self._side.outage.says(effect, now_ns):
+            self._lose(answer) if out == "silence" else self._back(answer, failed)
+            return
         if isinstance(effect, fx.PlaceOrder):
             self._side.in_flight.pop(effect.order.id, None)
         elif not isinstance(effect, DOES) and faults.hit(Fault.QUESTION_FAILED):

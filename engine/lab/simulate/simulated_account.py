@@ -45,6 +45,7 @@ from engine.lab.simulate.judges import EngineRuns, RowsJudge
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import MS, Later, Network, S
 from engine.lab.simulate.order_judges import DECIDED, LEAVING, late_operation
+from engine.lab.simulate.outages import judge_contradictions
 from engine.lab.simulate.process import EngineDied, Process
 from engine.lab.simulate.put_back import Homes, PutBack, loss_messages
 from engine.lab.simulate.tapes import Tapes
@@ -471,6 +472,7 @@ class SimulatedAccount:
         self.runs.watch(run, self.speak)
         self.rows.look(run.executor, self.speak)
         self.tapes.look(self.now(), self.speak)
+        judge_contradictions(run.executor, self.faults, self.speak)
         if any(BEHIND in why for why in run.executor.to_release):
             self.recover(run)
             return

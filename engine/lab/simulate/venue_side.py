@@ -25,6 +25,7 @@ from engine.domain.instruments import AccountId, InstrumentId, Kind, Leg
 from engine.domain.orders import Order, OrderId, OrderType, RejectReason
 from engine.lab.simulate.faults import Fault, Faults
 from engine.lab.simulate.fee_assets import FeesIn, TakenFees, with_fee
+from engine.lab.simulate.outages import Outage
 from engine.lab.simulate.venue_truth import VenueTruth
 from engine.venues.demo.answers import Answers
 from engine.venues.demo.exchange import DemoExchange
@@ -72,6 +73,7 @@ class VenueSide:
         self._bent = False
         """The last listing was bent: the next one is not, or no engine could be right."""
         self._token = ""
+        self.outage = Outage(faults)
         self.truth = VenueTruth(exchange, account)
         self.fees = TakenFees()
         self._fees_in = fees_in

@@ -99,6 +99,7 @@ class Chaos:
             Fault.JOURNAL_LOST: lambda: self._lose_journal(run),
             Fault.HOME_PUT_BACK: lambda: self._put_back(run, restored=False),
             Fault.BACKUP_RESTORED: lambda: self._put_back(run, restored=True),
+            Fault.LISTING_OUTAGE: lambda: account.side.outage.begin(random, account.now()),
             Fault.TAPE_DAMAGED: lambda: self._damage(account.tapes),
         }
         account.faults.counts[fault] += 1
@@ -227,6 +228,9 @@ TAPES_EVERY, TAPES_AT = 23, 9
 GIVEN_EVERY, GIVEN_AT = 19, 5
 """Every nineteenth gathering seed is a world in which tokens come from outside."""
 
+OUTAGES_EVERY, OUTAGES_AT = 11, 3
+"""Every eleventh gathering seed is a world in which a listing stays out for minutes."""
+
 PAUSE_H = (2, 26)
 """How long; short ones are as likely as long ones are, by their logarithm."""
 
@@ -294,6 +298,7 @@ def _faults_of(
         puts_back=gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT,
         pauses=tapes or (gathers and seed % PAUSES_EVERY == PAUSES_AT),
         tapes=tapes,
+        outages=gathers and seed % OUTAGES_EVERY == OUTAGES_AT,
         given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
         margined=perp,
         crowded=crowded,

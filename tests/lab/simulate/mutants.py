@@ -394,6 +394,17 @@ def _status_goes_back(patch: Patch) -> None:
     patch.setitem(MOVES, (S.OPEN, H.ACCEPTED), (S.SENT, QUIET))
 
 
+def _an_unanswered_listing_contradicts(patch: Patch) -> None:
+    advance = Reconciler.advance
+
+    def counted(self: Any, now_ns: int) -> None:
+        advance(self, now_ns)
+        for known in self._table.unknown.values():
+            known.unlisted = known.asks
+
+    patch.setattr(Reconciler, "advance", counted)
+
+
 def _missed_fills_stay_missed(patch: Patch) -> None:
     patch.setattr(Reconciler, "fills_listed", _unbooked)
     patch.setattr(Reconciler, "request_fills", lambda *_: None)
@@ -742,6 +753,12 @@ MUTANTS = (
     Mutant("it does not obey the venue's mode", _mode_is_ignored, (F.CANCEL_ONLY,), 12, 2.0),
     Mutant("risk allows everything", _risk_allows_all, ()),
     Mutant("a status goes back to SENT", _status_goes_back, (F.TWICE,)),
+    Mutant(
+        "an unanswered listing contradicts",
+        _an_unanswered_listing_contradicts,
+        (F.LISTING_OUTAGE, F.REPORT_LOST, F.LOST_AFTER, F.USER_FEED_SILENT),
+        minutes=6.0,
+    ),
     Mutant("a fill that was not told stays unknown", _missed_fills_stay_missed, (F.REPORT_LOST,)),
     Mutant(
         "a hung engine sends where it stood",
