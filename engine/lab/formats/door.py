@@ -10,7 +10,6 @@ filled by is cut to 1e-8; where its cell is empty, there is a gap.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from itertools import islice
@@ -24,6 +23,7 @@ from pyarrow import csv as pa_csv
 
 from engine.domain.products.funding import RATE_DECIMALS
 from engine.errors import BadInput
+from engine.lab.formats.archives import UNREADABLE, bytes_of
 from engine.lab.formats.numbers import DECIMALS_MAX, S, parts_of, plain_parts, stamp_ns
 from engine.lab.formats.subject import OneInstrument
 from engine.lab.formats.tables import (
@@ -31,7 +31,6 @@ from engine.lab.formats.tables import (
     FileHead,
     Meant,
     TableFile,
-    bytes_of,
     column_places,
 )
 from storage.datasets import ColumnBlock, DataKind, RowCounts
@@ -474,7 +473,7 @@ class BlockReader:
                         made = make(columns)
                         self._check(made)
                         yield tuple(pa.array(column) for column in made)
-        except (pa.ArrowException, OSError, EOFError, zipfile.BadZipFile):
+        except (pa.ArrowException, *UNREADABLE):
             raise NotPlain from None
 
     def _opened(self, stream: IO[bytes]) -> pa_csv.CSVStreamingReader:

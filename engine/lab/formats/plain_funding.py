@@ -18,7 +18,7 @@ class PlainFunding(Format):
     kind = DataKind.FUNDING
     fallback = True
     names: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "time": (*TIMES, "fundingtime", "funding_time", "calc_time", "settletime"),
+        "time": (*TIMES, "t", "fundingtime", "funding_time", "calc_time", "settletime"),
         "rate": ("rate", "funding rate", "funding_rate", "fundingrate", "last_funding_rate"),
     }
     example = (

@@ -9,19 +9,25 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import gzip
-import io
 import re
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
 from engine.errors import BadInput, os_sentence
+from engine.lab.formats.archives import (
+    OF_ARCHIVES,
+    UNREADABLE,
+    documents_in,
+    is_tar,
+    names_in,
+    text_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,9 +90,13 @@ class TableFile:
 
 def opened(path: Path) -> TableFile:
     """Open a file as what its name ends in. Raises BadInput for one that is none of them."""
-    name = path.name.lower()
-    bare = name.removesuffix(".gz")
     try:
+        inside = names_in(path)
+        if len(inside) > 1 and all(one.lower().endswith(".json") for one in inside):
+            return _json_rows(path, _documents(path))
+        # Of a zip the own name says what it holds, as venues name them; of a tar what lies in it.
+        name = inside[0].lower() if is_tar(path) and len(inside) == 1 else path.name.lower()
+        bare = name.removesuffix(".gz")
         if is_text(name, bare):
             found = _by_its_beginning(path)
             if found is not None:
@@ -97,15 +107,19 @@ def opened(path: Path) -> TableFile:
             return _json_rows(path, _json_lines(path))
         if bare.endswith(".json"):
             return _json_rows(path, _json_document(path))
+        if is_tar(path):
+            held = inside[0] if len(inside) == 1 else f"{len(inside)} files"
+            raise BadInput(f"{path.name} holds {held}: {OF_ARCHIVES}")
         if name.endswith(".parquet"):
             return _parquet(path)
         if name.endswith((".npz", ".npy")):
             return _numpy(path)
-    except OSError as error:
-        raise BadInput(f"{path.name} cannot be read: {os_sentence(error)}") from None
+    except UNREADABLE as error:
+        reason = os_sentence(error) if isinstance(error, OSError) else str(error)
+        raise BadInput(f"{path.name} cannot be read: {reason}") from None
     raise BadInput(
-        f"{path.name}: is no table that can be read: csv, csv.gz, zip of a csv, json, jsonl, "
-        "parquet, npz, lines of a time of receipt and a frame"
+        f"{path.name}: is no table that can be read: csv, csv.gz, zip or tar of a csv or of JSON "
+        "documents, json, jsonl, parquet, npz, lines of a time of receipt and a frame"
     )
 
 
@@ -132,7 +146,7 @@ def _by_its_beginning(path: Path) -> TableFile | None:
     try:
         with text_of(path) as text:
             line = text.readline(BEGINNING)
-    except (OSError, EOFError, UnicodeDecodeError, zipfile.BadZipFile):
+    except UNREADABLE:
         return None
     if line.startswith("{"):
         return _json_rows(path, _json_lines(path))
@@ -180,27 +194,6 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, Cells]]:
                 yield lines.line_num, cells
 
 
-def text_of(path: Path) -> IO[str]:
-    """Open a text that may be packed as gzip, or as the only file of a zip. Raises BadInput."""
-    if path.suffix == ".zip":
-        archive = zipfile.ZipFile(path)
-        names = archive.namelist()
-        if len(names) != 1:
-            raise BadInput(f"{path.name} holds {len(names)} files: a zip of one file is read")
-        return io.TextIOWrapper(archive.open(names[0]), encoding="utf-8-sig", newline="")
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def bytes_of(path: Path) -> IO[bytes]:
-    """Open what `text_of` opens, as bytes. Raises BadInput, OSError."""
-    if path.suffix == ".zip":
-        archive = zipfile.ZipFile(path)
-        return archive.open(archive.namelist()[0])
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
 def _guarded(path: Path, rows: Iterator[tuple[int, AnyRow]]) -> Iterator[tuple[int, AnyRow]]:
     """Yield rows; what a damaged file raises names the line behind the last whole one."""
     line = 0
@@ -208,7 +201,7 @@ def _guarded(path: Path, rows: Iterator[tuple[int, AnyRow]]) -> Iterator[tuple[i
         for row in rows:
             line = row[0]
             yield row
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         reason = os_sentence(error) if isinstance(error, OSError) else str(error)
         raise BadInput(f"{path.name}, line {line + 1}: cannot be read on: {reason}") from None
 
@@ -243,16 +236,36 @@ def _json_document(path: Path) -> Iterator[tuple[int, JsonRow]]:
         read = text.read(JSON_BYTES_MAX + 1)
     if len(read) > JSON_BYTES_MAX:
         raise BadInput(f"{path.name} is larger than 1 GB: write it as lines of JSON (jsonl)")
+    yield from enumerate(_rows_of(read, path.name)[0], 1)
+
+
+def _rows_of(text: str | bytes, name: str) -> tuple[list[JsonRow], dict[str, object]]:
+    """Return the rows of a document, and what its object says beside its only array."""
+    beside: dict[str, object] = {}
     try:
-        document = msgspec.json.decode(read, type=list[JsonRow] | dict[str, object])
+        document = msgspec.json.decode(text, type=list[JsonRow] | dict[str, object])
         if isinstance(document, dict):
             arrays = [value for value in document.values() if isinstance(value, list)]
             if len(arrays) != 1:
-                raise BadInput(f"{path.name}: is an object with {len(arrays)} arrays, one is read")
+                raise BadInput(f"{name}: is an object with {len(arrays)} arrays, one is read")
+            beside = {k: v for k, v in document.items() if isinstance(v, str | int | float)}
             document = msgspec.convert(arrays[0], list[JsonRow])
     except msgspec.MsgspecError as error:
-        raise BadInput(f"{path.name}, row 1: is no table of JSON: {error}") from None
-    yield from enumerate(document, 1)
+        raise BadInput(f"{name}, row 1: is no table of JSON: {error}") from None
+    return document, beside
+
+
+def _documents(path: Path) -> Iterator[tuple[int, JsonRow]]:
+    """Yield the rows of every document of an archive, counted through.
+
+    Each has what its document says beside its rows, as the symbol all of them are of.
+    """
+    number = 0
+    for name, text in documents_in(path, JSON_BYTES_MAX):
+        rows, beside = _rows_of(text, f"{path.name}: {name}")
+        for row in rows:
+            number += 1
+            yield number, {**beside, **row} if isinstance(row, dict) else row
 
 
 def _json_rows(path: Path, rows: Iterator[tuple[int, JsonRow]]) -> TableFile:

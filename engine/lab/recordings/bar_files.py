@@ -16,7 +16,6 @@ made is labelled *inferred*:
 from __future__ import annotations
 
 import csv
-import zipfile
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -37,6 +36,7 @@ from engine.domain.events import (
 )
 from engine.domain.instruments import FeeSchedule, Instrument, InstrumentId, Kind
 from engine.errors import BadInput, os_sentence
+from engine.lab.formats.archives import UNREADABLE, text_of
 from engine.lab.formats.numbers import (
     DECIMALS_MAX,
     TIMES,
@@ -46,7 +46,7 @@ from engine.lab.formats.numbers import (
     plain_parts,
     stamp_ns,
 )
-from engine.lab.formats.tables import is_number, text_of
+from engine.lab.formats.tables import is_number
 from engine.lab.recordings.door import RecordingStats
 from engine.lab.recordings.made_bars import (
     EVENTS_A_BAR,
@@ -118,7 +118,7 @@ class BarFile:
                         self._refuse(lines.line_num, "is not later than the bar before it: sort it")
                     last = row
                     yield lines.line_num, row
-        except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             reason = os_sentence(error) if isinstance(error, OSError) else str(error)
             raise BadInput(f"{self.path.name} cannot be read: {reason}") from None
 
