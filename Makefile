@@ -10,7 +10,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
 	--only-binary :all: --no-header -q
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lock lint types laws check quick test soak bench bench-replay docs run clean
+.PHONY: help venv lock lint types laws check quick test long soak bench bench-replay docs run clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,8 +38,10 @@ lint: $(READY) ## ruff: rules and format
 types: $(READY) ## mypy, strict, on engine, storage, pages, studies and bench
 	$(BIN)/mypy
 
+LAWS := tests/test_architecture.py tests/test_banned_words.py tests/test_sizes.py
+
 laws: $(READY) ## who may import whom, banned words, sizes
-	$(BIN)/pytest tests/test_architecture.py tests/test_banned_words.py tests/test_sizes.py
+	$(BIN)/pytest $(LAWS)
 
 check: lint types laws ## everything but the behaviour: lint, types, laws
 
@@ -56,22 +58,29 @@ else
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder -n
 endif
 
-quick: $(READY) ## the tests in this process alone: no program is started, no browser
-	$(PYTEST) 3 -m "not soak and not programs"
+# The rooms that decide, and what they keep: no program is started, no page is drawn.
+CORES := $(addprefix tests/,bars bots caches domain executor gateway indicators risk runtime \
+	storage strategies)
 
-test: $(READY) ## everything but soak: lint, types and the whole test suite (laws among it)
+quick: $(READY) ## the tests of the cores, of runtime and storage, and the laws: no program, no page
+	$(PYTEST) 3 -m "not soak and not programs and not long" $(CORES) $(LAWS)
+
+test: $(READY) ## lint, types and the test suite, laws among it; without what is long
 	@$(MAKE) --no-print-directory -j2 types suite
+
+long: $(READY) ## the tests that `make test` leaves out: worlds, mutants, whole desks, browsers
+	$(PYTEST) $(WORKERS) -m "long and not soak"
 
 # The types take one core for half a minute: the tests are collected on the other.
 .PHONY: suite
 suite: lint
-	$(PYTEST) $(WORKERS)
+	$(PYTEST) $(WORKERS) -m "not soak and not long"
 
 SEEDS ?= 2000
 ifndef SEED
 SEED := $(shell date +%s)
 endif
-soak: $(READY) ## the long runs that `make test` leaves out; seeds from the clock on, or SEED=...
+soak: $(READY) ## runs of hours; seeds from the clock on, or SEED=...
 	$(BIN)/python -m engine simulate --seed $(SEED) --seeds $(SEEDS)
 	$(BIN)/pytest -m soak --timeout 0
 

@@ -168,9 +168,16 @@ def _starts_programs(path: Path) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that `make quick` leaves out, by what their file imports and they take.
 
-    They come first: a long file that began last would be waited for alone.
+    They come first: a long file that began last would be waited for alone. Of a function marked
+    `sampled(n)` the first n cases run in `make test`, the others are long.
     """
+    cases = Counter[str]()
     for item in items:
+        if (sampled := item.get_closest_marker("sampled")) is not None:
+            function = item.nodeid.partition("[")[0]
+            cases[function] += item.get_closest_marker("soak") is None
+            if cases[function] > sampled.args[0]:
+                item.add_marker(pytest.mark.long)
         names = getattr(item, "fixturenames", ())
         if _starts_programs(item.path) or not STARTING.isdisjoint(names):
             item.add_marker(pytest.mark.programs)

@@ -166,6 +166,7 @@ def test_an_added_command_is_taken_and_answered(desk: Programs) -> None:
     assert "unknown at demo" in output
 
 
+@pytest.mark.long
 def test_an_added_job_is_run_by_the_worker(desk: Programs) -> None:
     assert "done" in said(desk, "command", "run-job", "job=fillcount")
     ended = "SELECT result FROM jobs WHERE kind = 'fillcount' AND state = 'done'"
@@ -213,6 +214,7 @@ print(page.header[0].value, *(one.proto.body for one in page.get("html")))
 """
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("table")
 def test_an_added_page_shows_an_added_kind_of_alert(desk: Programs) -> None:
     stored = "SELECT 1 FROM alerts WHERE kind = 'few_marbles'"
@@ -237,6 +239,7 @@ def test_a_broken_plugin_is_told_by_the_engine(desk: Programs) -> None:
     assert not any("toy" in one for one in told)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("table", "with_a_broken_one")
 def test_an_engine_starts_without_the_plugin_whose_commands_it_has_journaled(
     desk: Programs,
@@ -263,6 +266,7 @@ def start_again(desk: Programs) -> None:
     desk.engine()
 
 
+@pytest.mark.long
 def test_an_added_strategy_trades_by_an_added_indicator(source: Path, tmp_path: Path) -> None:
     tape = write_recording(tmp_path / "2026-04-13.jsonl", markets=1, frames=60)
     asked = ("-m", "engine", "replay", str(tape), "--bot", "pinger", "--json")
@@ -280,6 +284,7 @@ print(project(home / "journal.db", home / "pitboss.db"))
 """
 
 
+@pytest.mark.long
 def test_an_added_noun_is_filled_from_an_old_homes_journal(source: Path, tmp_path: Path) -> None:
     home = lay_home("0021", tmp_path)
     for words in (("-m", "engine", "migrate"), ("-c", FOLDED.format(home=str(home)))):

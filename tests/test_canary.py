@@ -130,6 +130,7 @@ def holding(found: dict[str, list[bytes]], data: bytes) -> list[str]:
     return [name for name, forms in found.items() if any(form in data for form in forms)]
 
 
+@pytest.mark.long
 def test_no_secret_is_found_outside_the_engines_memory(programs: LivePrograms) -> None:
     desk = whole_desk(programs)
     programs.until(lambda: set(children(desk)) == {*OTHERS, "engine"}, "all programs run", 120)

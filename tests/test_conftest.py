@@ -26,6 +26,23 @@ def test_needs_nothing():
 """
 
 
+SAMPLED = """
+import pytest
+
+@pytest.mark.sampled(2)
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.soak), 2, 3, 4])
+def test_of_many(number):
+    pass
+
+@pytest.mark.long
+def test_long():
+    pass
+
+def test_short():
+    pass
+"""
+
+
 LACKING = """
 import pytest
 
@@ -42,11 +59,15 @@ def test_else():
 """
 
 
-def run(pytester: pytest.Pytester, tests: str = TESTS) -> pytest.RunResult:
-    pytester.makeini("[pytest]\nmarkers =\n    recordings: needs data\n")
+MARKERS = "recordings: needs data", "long: .", "soak: .", "sampled(n): ."
+
+
+def run(pytester: pytest.Pytester, tests: str = TESTS, *options: str) -> pytest.RunResult:
+    pytester.makeini("\n    ".join(("[pytest]\nmarkers =", *MARKERS)))
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(tests)
-    return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:asyncio", "-rs")
+    plugins = ("-p", "no:randomly", "-p", "no:asyncio")
+    return pytester.runpytest_inprocess(*plugins, "-rs", *options)
 
 
 def test_missing_recordings_skip_with_a_sentence_and_are_counted(
@@ -68,6 +89,22 @@ def test_recordings_are_read_from_where_the_variable_says(
     result = run(pytester)
     result.assert_outcomes(passed=3)
     assert "lack of recordings" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("not soak and not long", ["test_of_many[0]", "test_of_many[2]", "test_short"]),
+        ("long and not soak", ["test_of_many[3]", "test_of_many[4]", "test_long"]),
+        ("soak", ["test_of_many[1]"]),
+    ],
+)
+def test_of_a_sampled_function_the_first_cases_run_and_the_others_are_long(
+    pytester: pytest.Pytester, chosen: str, names: list[str]
+) -> None:
+    result = run(pytester, SAMPLED, "-m", chosen, "-v")
+    result.assert_outcomes(passed=len(names), deselected=6 - len(names) + 1)
+    result.stdout.fnmatch_lines([f"*{name.replace('[', '[[]')} PASSED*" for name in names])
 
 
 def test_what_a_missing_program_left_unshown_stands_at_the_end_of_a_green_run(

@@ -76,6 +76,7 @@ def test_the_command_and_the_health_check_are_the_products_own() -> None:
     compile(asked[-1], "HEALTHCHECK", "exec")
 
 
+@pytest.mark.long
 def test_what_is_copied_is_all_that_is_let_in_and_runs(tmp_path: Path) -> None:
     let_in = [
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"

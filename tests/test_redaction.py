@@ -222,6 +222,7 @@ def sentences(path: Path) -> Iterator[str]:
             yield said
 
 
+@pytest.mark.long
 def test_no_sentence_of_the_engine_is_taken_for_a_secret() -> None:
     said = [
         one

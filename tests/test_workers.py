@@ -85,6 +85,7 @@ def run(folder: Path, *arguments: str, **files: str) -> tuple[int, str]:
     return ended.returncode, ended.stdout + ended.stderr
 
 
+@pytest.mark.long
 def test_each_test_is_run_once_and_a_failure_is_shown_with_what_it_printed(tmp_path: Path) -> None:
     code, said = run(tmp_path, test_one=PASSES, test_two=PASSES, test_three=FAILS)
     assert code == pytest.ExitCode.TESTS_FAILED, said
@@ -93,6 +94,7 @@ def test_each_test_is_run_once_and_a_failure_is_shown_with_what_it_printed(tmp_p
     assert "what it printed" in said
 
 
+@pytest.mark.long
 def test_each_worker_ends_what_it_began(tmp_path: Path) -> None:
     code, said = run(tmp_path, test_one=PASSES, test_two=PASSES)
     assert code == pytest.ExitCode.OK, said
@@ -105,6 +107,7 @@ def test_no_two_workers_write_the_page_under_test_to_one_file(tmp_path: Path) ->
     assert code == pytest.ExitCode.OK, said
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_is_a_failure_and_never_green(tmp_path: Path) -> None:
     code, said = run(tmp_path, test_one=DIES, test_two=PASSES)
     assert code == pytest.ExitCode.INTERRUPTED, said
@@ -113,6 +116,7 @@ def test_a_worker_that_dies_is_a_failure_and_never_green(tmp_path: Path) -> None
     assert "1 failed, 3 passed" in said, said
 
 
+@pytest.mark.long
 def test_with_x_no_file_is_begun_after_a_failure(tmp_path: Path) -> None:
     later = {f"test_z{number}": PASSES for number in range(40)}
     code, said = run(tmp_path, "-x", test_a=FAILS, **later)

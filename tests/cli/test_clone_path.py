@@ -83,6 +83,7 @@ def started(clone: Path) -> Iterator[subprocess.Popen[bytes]]:
         desk.wait(LONG_S)
 
 
+@pytest.mark.long
 def test_make_run_starts_the_desk_wherever_the_clone_lies_and_says_what_does_not_start(
     clone: Path,
 ) -> None:

@@ -181,6 +181,7 @@ def test_garbage_in_place_of_a_command_is_answered_at_once_in_words(line: Line) 
     assert line.failures == []
 
 
+@pytest.mark.sampled(34)
 @pytest.mark.parametrize("kind", kinds())
 def test_garbage_in_any_field_of_a_command_is_answered_at_once_in_words(
     kind: str, line: Line

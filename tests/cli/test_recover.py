@@ -132,6 +132,7 @@ def check_deaths(programs: Programs, found: Loss) -> None:
         assert programs.engine().wait(150) == __main__.STORAGE_REFUSED, story
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_lost_write_ahead_log_is_refused_shown_accepted_and_traded_on(
     programs: Programs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -452,6 +452,7 @@ def test_hash_that_does_not_match_is_a_problem_with_file_and_line(
     assert "anomalies: hash mismatch 1 (first at day.jsonl:41)" in out
 
 
+@pytest.mark.long
 def test_sizes_read_from_falling_levels_are_said_to_contain_cancels_and_can_be_capped(
     replay: Callable[..., int], home: Path, short: Path, capsys: Output
 ) -> None:
@@ -503,6 +504,7 @@ def test_error_is_an_object_where_one_was_asked_for(home: Path, capsys: Output) 
     assert (summary["error"], summary["exit_code"]) == ("BadInput", BAD_FILE)
 
 
+@pytest.mark.long
 def test_refusal_reaches_the_shell_without_a_traceback(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "engine", "replay", "nowhere.jsonl", "--cash", "lots"],
@@ -588,6 +590,7 @@ def test_writer_of_the_state_is_closed_after_the_run(
     connection.close()
 
 
+@pytest.mark.long
 def test_sets_of_one_reading_are_told_a_line_each(
     home: Path, tape: Path, quoting: dict[str, str], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

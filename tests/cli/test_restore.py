@@ -94,6 +94,7 @@ def check_goes_on(programs: Programs, above: int) -> None:
     check_books(programs)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_restored_backup_books_what_the_venue_knows_and_trades_on_above_it(
     programs: Programs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -116,6 +117,7 @@ def test_a_restored_backup_books_what_the_venue_knows_and_trades_on_above_it(
     assert orders <= ids(programs, "orders")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_copy_of_the_home_put_back_places_nothing_and_is_led_to_recover(
     programs: Programs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

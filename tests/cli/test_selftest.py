@@ -211,6 +211,7 @@ def ended(program: subprocess.Popen[bytes], by: signal.Signals) -> tuple[int, st
     return program.wait(WAIT_S), said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
 def test_closed_terminal_leaves_no_order(home: Path, venue: Served, by: signal.Signals) -> None:
     code, said = ended(placed(home, venue), by)
@@ -218,6 +219,7 @@ def test_closed_terminal_leaves_no_order(home: Path, venue: Served, by: signal.S
     assert "PROVEN: zero open orders" in said
 
 
+@pytest.mark.long
 def test_crash_leaves_a_trace_and_the_next_test_cancels_it(
     home: Path, venue: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:

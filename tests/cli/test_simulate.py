@@ -14,6 +14,7 @@ from engine.domain.orders import OrderState
 from engine.lab.simulate.commit import commit
 
 
+@pytest.mark.long
 def test_a_sound_seed_ends_with_zero_and_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["simulate", "--seed", "5", "--minutes", "0.2", "--accounts", "1", "--faults", "none"]
     assert main([*argv, "--json"]) == 0

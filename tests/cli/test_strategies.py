@@ -71,6 +71,7 @@ def test_a_skeleton_is_written_to_where_plugins_are_kept(
     assert not (tmp_path / "beside").exists()
 
 
+@pytest.mark.long
 def test_a_skeleton_keeps_the_contract_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -98,6 +98,7 @@ def cloned(tmp_path: Path) -> Cloned:
     return Cloned(tmp_path)
 
 
+@pytest.mark.long
 def test_a_home_goes_to_a_tag_and_back_with_equal_figures(cloned: Cloned) -> None:
     cloned.next("two")
     before = cloned.figures
@@ -115,6 +116,7 @@ def test_a_home_goes_to_a_tag_and_back_with_equal_figures(cloned: Cloned) -> Non
         cloned.upgrade.back()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -137,6 +139,7 @@ def test_what_fails_on_the_way_is_rolled_back(cloned: Cloned, more: str, said: s
     assert cloned.git("describe", "--tags") == "one"
 
 
+@pytest.mark.long
 def test_a_journal_that_lacks_records_still_does_after_a_return(cloned: Cloned) -> None:
     cloned.next("two")
     with closing(sqlite3.connect(cloned.config.journal_path)) as connection:
@@ -147,6 +150,7 @@ def test_a_journal_that_lacks_records_still_does_after_a_return(cloned: Cloned) 
     assert not cloned.startable, "it was put back from a backup before: a start must ask the venues"
 
 
+@pytest.mark.long
 def test_after_an_engine_ran_a_return_leads_to_restore(cloned: Cloned) -> None:
     cloned.next("two")
     cloned.upgrade.to("two")

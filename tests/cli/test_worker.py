@@ -121,6 +121,7 @@ def test_a_replay_becomes_a_run_of_its_job(desk: Desk, tape: Path) -> None:
     assert worker.wait(LONG_S) == 0
 
 
+@pytest.mark.long
 def test_what_a_job_cannot_do_is_a_sentence(desk: Desk) -> None:
     missing = desk.queue("replay", path="no-such-recording")
     wrong = desk.queue("backup", keep=0)
@@ -132,6 +133,7 @@ def test_what_a_job_cannot_do_is_a_sentence(desk: Desk) -> None:
     assert desk.job(missing).attempts == 1
 
 
+@pytest.mark.long
 def test_a_running_job_is_cancelled_and_leaves_nothing(desk: Desk, long_tape: Path) -> None:
     number = desk.queue("replay", path=str(long_tape))
     worker = desk.worker()
@@ -144,6 +146,7 @@ def test_a_running_job_is_cancelled_and_leaves_nothing(desk: Desk, long_tape: Pa
     assert worker.poll() is None
 
 
+@pytest.mark.long
 def test_housekeeping_does_not_wait_behind_a_long_replay(desk: Desk, long_tape: Path) -> None:
     worker = desk.worker()
     long = desk.queue("replay", path=str(long_tape))
@@ -159,6 +162,7 @@ def test_housekeeping_does_not_wait_behind_a_long_replay(desk: Desk, long_tape: 
         os.kill(child, signal.SIGCONT)
 
 
+@pytest.mark.long
 def test_kill_9_of_the_worker_in_the_middle_runs_the_job_once_more_and_once(
     desk: Desk, long_tape: Path
 ) -> None:
@@ -176,6 +180,7 @@ def test_kill_9_of_the_worker_in_the_middle_runs_the_job_once_more_and_once(
         os.kill(child, 0)
 
 
+@pytest.mark.long
 def test_kill_9_of_the_child_offers_the_job_again(desk: Desk, long_tape: Path) -> None:
     number = desk.queue("replay", path=str(long_tape), decisions=False, journal=False)
     worker = desk.worker()
@@ -186,6 +191,7 @@ def test_kill_9_of_the_child_offers_the_job_again(desk: Desk, long_tape: Path) -
     assert (job.state, job.attempts) == (JobState.DONE, 2)
 
 
+@pytest.mark.long
 def test_a_stopped_worker_hands_its_job_to_the_next(desk: Desk, long_tape: Path) -> None:
     number = desk.queue("replay", path=str(long_tape), decisions=False, journal=False)
     worker = desk.worker()
@@ -195,6 +201,7 @@ def test_a_stopped_worker_hands_its_job_to_the_next(desk: Desk, long_tape: Path)
     assert desk.job(number).state is JobState.QUEUED
 
 
+@pytest.mark.long
 def test_there_is_one_worker_per_home(desk: Desk) -> None:
     desk.worker()
     lock = desk.home / "run" / "worker.lock"
@@ -204,6 +211,7 @@ def test_there_is_one_worker_per_home(desk: Desk) -> None:
     assert "another worker runs" in (desk.home / "worker.log").read_text()
 
 
+@pytest.mark.long
 def test_a_backup_by_the_worker_is_whole(desk: Desk) -> None:
     number = desk.queue("backup", keep=2)
     desk.worker()
@@ -212,6 +220,7 @@ def test_a_backup_by_the_worker_is_whole(desk: Desk) -> None:
     assert differing(made) == []
 
 
+@pytest.mark.long
 def test_the_worker_and_its_jobs_load_nothing_that_speaks_to_a_venue() -> None:
     """Law R: where no trading code is loaded, none can be called."""
     loaded = subprocess.run(

@@ -99,6 +99,7 @@ def test_what_breaks_a_contract_is_named(tmp_path: Path) -> None:
             assert word in said[thing], (thing, said[thing])
 
 
+@pytest.mark.long
 def test_a_path_that_is_no_plugin_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path / "none", write(tmp_path, {"empty/readme.txt": ""}) / "empty"):
         code, _, error = checked(folder, tmp_path / "home")

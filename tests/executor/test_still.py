@@ -97,6 +97,7 @@ class Twin:
         return None
 
 
+@pytest.mark.long
 @given(steps=STEPS)
 @settings(max_examples=150, deadline=None)
 def test_an_executor_that_plans_each_time_does_the_same(make_rig: Any, steps: Any) -> None:

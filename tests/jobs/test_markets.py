@@ -56,6 +56,7 @@ def listed(config: Config) -> list[tuple[str, float, float]]:
         return connection.execute("SELECT venue, volume_24h, volume FROM markets").fetchall()
 
 
+@pytest.mark.long
 def test_where_all_accounts_are_at_the_demo_exchange_it_is_asked_and_tells_what_it_traded(
     tmp_path: Path, exchange: Exchange
 ) -> None:

@@ -141,6 +141,7 @@ def check_orders(folder: Path) -> None:
     assert sorted(rows) == sorted(lives)
 
 
+@pytest.mark.long
 def test_the_candles_of_a_recording_are_what_its_books_and_trades_were(
     config: Config, tape: Path, quoting: dict[str, str]
 ) -> None:

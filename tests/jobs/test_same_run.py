@@ -55,6 +55,7 @@ def rates(folder: Path) -> Path:
     return folder / "data/rates"
 
 
+@pytest.mark.long
 def test_command_line_and_the_job_a_page_asks_for_make_one_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -213,6 +213,7 @@ def linked(folder: Path, name: str, days: int, apart: float, seed: int) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_pairs_are_proven_over_two_files_played_at_the_same_time(tmp_path: Path) -> None:
     days = 13
     first = linked(tmp_path, "A.csv", days, 0.004, 2)

@@ -171,6 +171,7 @@ def test_live_loop_trades(played: Played) -> None:
     assert played.executor.fills > 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("latency_ms", [0, 150, 2_000])
 def test_live_loop_decides_what_the_replay_decides(
     tape: Path, tmp_path: Path, played: Played, latency_ms: int
@@ -182,6 +183,7 @@ def test_live_loop_decides_what_the_replay_decides(
     assert played.effects == expected.effects
 
 
+@pytest.mark.long
 def test_silence_of_days_is_played_as_a_replay_plays_it(tmp_path: Path) -> None:
     path = tmp_path / "day.jsonl"
     times = [1.0 + number for number in range(150)]
@@ -192,6 +194,7 @@ def test_silence_of_days_is_played_as_a_replay_plays_it(tmp_path: Path) -> None:
     assert played.executor.planning.orders_placed > 20
 
 
+@pytest.mark.long
 def test_wall_speed_changes_nothing(tape: Path, tmp_path: Path) -> None:
     expected = replayed(tape, QUOTING, events=300)
     for number, speed in enumerate((200.0, 700.0)):

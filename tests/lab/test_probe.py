@@ -55,6 +55,7 @@ def test_an_indicator_is_what_a_naive_mean_is(tmp_path: Path) -> None:
         probe_indicator(file_of(tmp_path, rows), IndicatorNumber("SMX", bars="1m"))
 
 
+@pytest.mark.long
 def test_a_rule_shows_what_its_conditions_compared_and_its_trades(tmp_path: Path) -> None:
     text = rule_json(TREND).replace('"5m"', '"1m"')
     found = probe_rule(file_of(tmp_path, walk(2)), text)

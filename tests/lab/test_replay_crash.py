@@ -120,6 +120,7 @@ def copied(killed: Path, tmp_path: Path) -> Path:
 # -- what the journal still proves -----------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_journal_of_a_killed_run_is_a_proven_prefix_of_the_whole(killed: Path, whole: Path) -> None:
     records = list(load(killed))
     assert len(records) > RECORDS_BEFORE_KILL
@@ -293,6 +294,7 @@ def test_executor_rebuilt_from_the_journal_agrees_with_the_projection(
     assert executor.fills > 100
 
 
+@pytest.mark.long
 def test_they_agree_wherever_the_journal_is_cut(copied: Path, tmp_path: Path) -> None:
     """Every cut is a crash: between an order's name and its bytes, between a fill and its proof."""
     last = last_seq(copied)

@@ -84,6 +84,7 @@ def test_two_accounts_of_one_wallet_or_key_are_refused_by_name(
     assert "given" in take_all(environment, tmp_path / ".env", path, {})
 
 
+@pytest.mark.long
 def test_a_process_that_holds_secrets_leaves_no_core() -> None:
     told = subprocess.run(
         [sys.executable, "-c", ASKED], capture_output=True, text=True, check=True, cwd=REPOSITORY

@@ -34,6 +34,7 @@ def test_what_is_secret_is_taken_out_of_an_environment() -> None:
     assert environment == {"PATH": "/bin"}
 
 
+@pytest.mark.long
 @LINUX
 def test_program_started_with_a_secret_has_none_in_its_environ(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
@@ -54,6 +55,7 @@ def test_program_started_with_a_secret_has_none_in_its_environ(tmp_path: Path) -
         program.wait(20)
 
 
+@pytest.mark.long
 @LINUX
 def test_keeper_gives_nothing_to_a_program_that_is_not_the_supervisors_engine(
     tmp_path: Path,
@@ -80,6 +82,7 @@ def test_keeper_gives_nothing_to_a_program_that_is_not_the_supervisors_engine(
     assert not (tmp_path / SOCKET).exists()
 
 
+@pytest.mark.long
 @LINUX
 def test_process_that_holds_secrets_cannot_be_read_nor_dumped() -> None:
     code = (

@@ -253,6 +253,7 @@ def test_databases_locked_for_ten_seconds_lose_nothing(alone: Programs) -> None:
     stop(alone, engine)
 
 
+@pytest.mark.long
 def test_hung_engine_is_ended_and_its_successor_proves(alone: Programs, tmp_path: Path) -> None:
     use_strategy(alone, "hanging")
     flag = tmp_path / "hang"

@@ -139,6 +139,7 @@ def test_a_disk_that_cannot_be_asked_for_a_while_does_not_end_the_looking(tmp_pa
         assert program.wait(150) == 0
 
 
+@pytest.mark.long
 def test_signal_ends_an_engine_whose_loop_hangs(tmp_path: Path) -> None:
     program = started(tmp_path / "KILL", "hangs")
     program.send_signal(signal.SIGUSR1)
@@ -157,6 +158,7 @@ def test_signal_ends_an_engine_whose_loop_sleeps(tmp_path: Path) -> None:
     assert program.returncode == HUNG
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["busy", "starts"])
 def test_loop_that_is_busy_takes_a_kill_and_is_not_ended(tmp_path: Path, how: str) -> None:
     """Beyond the half second that one step may hang: many steps, and a start before any."""
@@ -237,6 +239,7 @@ main.run_held(config, main.engine_lock(config, 0.0), life)
 """
 
 
+@pytest.mark.long
 def test_loop_that_never_closes_ends_its_process_and_says_where(tmp_path: Path) -> None:
     """Its lock would keep the next engine out for as long as it hangs."""
     program = subprocess.run(

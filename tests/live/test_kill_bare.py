@@ -213,6 +213,7 @@ def spoil(path: Path, damage: Callable[[Path], None]) -> None:
     damage(path)
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize(("file", "damage"), list(cells()))
 @pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.soak)])
@@ -295,6 +296,7 @@ INSIDE = (
 )
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("file", "sql", "why"), INSIDE, ids=[sql for _, sql, _ in INSIDE])
 def test_kill_over_a_damaged_row(
     home: Config,
@@ -357,6 +359,7 @@ def by_row(config: Config) -> bool:
     return True
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("asked", [by_file, by_signal])
 @pytest.mark.parametrize(("file", "sql", "why"), INSIDE, ids=[sql for _, sql, _ in INSIDE])
 def test_start_with_a_kill_cancels_everything_where_it_cannot_recover(
@@ -436,6 +439,7 @@ def test_start_with_a_kill_whose_lock_cannot_be_held_cancels_everything(
     assert [venue.open_at(account) for account in accounts] == [0, 0], said
 
 
+@pytest.mark.long
 def test_kill_beside_a_locked_journal(
     home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -538,6 +542,7 @@ def started(config: Config, venue: Exchange, patch: pytest.MonkeyPatch) -> Excep
     return None
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize(("file", "damage"), list(cells()))
 def test_start_over_a_damaged_home_runs_exact_or_stops_in_a_sentence(
@@ -643,6 +648,7 @@ def lived(
     return None
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize(("file", "damage", "ask"), list(living()))
 def test_kill_of_a_living_engine_over_a_damaged_home(
@@ -716,6 +722,7 @@ def test_kill_from_the_command_line_beside_a_living_engine_over_a_damaged_home(
         assert rest == [0, 0], said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong on purpose"])
 def test_kill_of_a_market_is_never_proven_over_an_account_that_is_closed(
     home: Config, venue: Exchange, monkeypatch: pytest.MonkeyPatch, *, wrong: bool

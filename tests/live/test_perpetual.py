@@ -232,6 +232,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
         made.state.close()
 
 
+@pytest.mark.long
 async def test_a_short_by_hand_and_by_a_bot_through_funding_restart_flip_and_liquidation(
     desk: Desk,
 ) -> None:
@@ -274,6 +275,7 @@ async def test_a_short_by_hand_and_by_a_bot_through_funding_restart_flip_and_liq
     assert "differs" not in " ".join(desk.alerts()), desk.alerts()
 
 
+@pytest.mark.long
 def test_a_kill_cancels_both_sides_beside_a_short_and_leaves_the_short(desk: Desk) -> None:
     async def killed() -> None:
         async with desk.running() as engine:

@@ -239,6 +239,7 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
     made.end()
 
 
+@pytest.mark.long
 def test_a_damaged_state_file_is_restored_alone_and_its_orders_come_from_the_journal(
     programs: Programs,
 ) -> None:

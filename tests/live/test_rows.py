@@ -220,6 +220,7 @@ def test_thousands_of_rows_delay_no_command_beyond_seconds(home: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.long
 def test_a_whole_engine_starts_on_the_last_valid_settings_beside_damaged_rows_and_kills(
     tmp_path: Path,
 ) -> None:

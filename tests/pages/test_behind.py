@@ -81,6 +81,7 @@ def followed(opened: Opened, address: str) -> AppTest:
     return opened(parts.path.strip("/"), address=dict(parse_qsl(parts.query)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("page", "query"), [("overview", {}), ("positions", {}), ("bots", {"bot": MAKER})]
 )

@@ -52,9 +52,12 @@ from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 from tests.watch.desks import Receiver, receiving
 from tests.watch.mails import Mails, mail_fields, mailing
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

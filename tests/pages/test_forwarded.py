@@ -15,6 +15,7 @@ from storage.database import reading
 from tests.pages.desks import START_S, Desk
 
 
+@pytest.mark.long
 def test_the_audit_tells_who_was_connected_apart_from_what_was_claimed(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "home")
     asked_for = "SELECT detail FROM audit WHERE what = 'wrong password'"

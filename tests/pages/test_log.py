@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 LOADED = """
 import logging
 import pages.frame.server
@@ -12,6 +14,7 @@ logging.getLogger("streamlit.runtime.caching.cache_data_api").warning("another l
 """
 
 
+@pytest.mark.long
 def test_loading_the_pages_says_nothing_and_silences_nothing_else() -> None:
     done = subprocess.run(
         [sys.executable, "-c", LOADED], capture_output=True, text=True, check=True, timeout=150

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from pages.kit.markdown import JOINER, literal
@@ -37,6 +38,7 @@ for text in QUESTIONS:
 """
 
 
+@pytest.mark.long
 def test_what_others_wrote_is_shown_letter_by_letter(browser: Browser, tmp_path: Path) -> None:
     script = tmp_path / "shown.py"
     script.write_text(f"import sys\nsys.path.insert(0, {str(REPOSITORY)!r})\n{SHOWN}")
@@ -68,6 +70,7 @@ def test_a_plain_text_stays_as_it_is() -> None:
     assert literal(text).replace(JOINER, "") == text
 
 
+@pytest.mark.long
 def test_lines_stay_lines_of_one_paragraph() -> None:
     assert literal("one\n\n- two") == "one  \n\\- two"
 

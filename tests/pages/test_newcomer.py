@@ -97,6 +97,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+@pytest.mark.long
 def test_a_newcomer_reaches_a_running_bot_by_the_screen_alone(
     live: FirstDesk, browser: Browser, folder: Path
 ) -> None:
@@ -261,6 +262,7 @@ def ask_for_a_job(page: Page, live: FirstDesk) -> None:
     expect(page.get_by_text(ANSWERED).first).to_be_visible(timeout=LONG_MS)
 
 
+@pytest.mark.long
 def test_every_widget_of_a_desk_in_one_journey(
     live: FirstDesk, browser: Browser, folder: Path
 ) -> None:

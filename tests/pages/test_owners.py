@@ -100,6 +100,7 @@ def test_tokens_that_are_not_free_make_no_pair(shared: Config) -> None:
     assert owners.pairs(found) == []
 
 
+@pytest.mark.long
 def test_a_transfer_is_left_after_a_dialog_that_names_both_owners(
     opened: Opened, shared: Config
 ) -> None:

@@ -234,6 +234,7 @@ def talk(proxy: Proxy, seconds: float) -> int:
             time.sleep(1)
 
 
+@pytest.mark.sampled(2)
 def test_the_websocket_carries_a_page_and_is_closed_to_strangers(proxy: Proxy) -> None:
     assert talk(proxy, 0) > 3
     with (

@@ -11,9 +11,12 @@ from playwright.sync_api import Browser, Page, Route, expect
 from pages.frame.server import ENDED
 from tests.pages.desks import CHROMIUM, REPOSITORY, Desk, heading, opened, sign_in
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
+    ),
+]
 
 TABS, WATCHED_MS, SLOWER = 5, 15_000, 3
 DRAFT = "half a sentence"

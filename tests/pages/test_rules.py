@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
@@ -120,6 +121,7 @@ def test_a_draft_that_cannot_be_read_is_thrown_away_by_hand(config: Config, open
     assert "cannot be read" not in words(opened("rules"))
 
 
+@pytest.mark.long
 def test_conditions_and_groups_are_added_and_removed(config: Config, opened: Opened) -> None:
     page = editing(config, opened, "trend")
     page.button(key="rule_1_entry_more").click().run()

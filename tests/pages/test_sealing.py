@@ -93,6 +93,7 @@ def test_the_browsers_seal_opens_in_the_vault_and_nothing_else_was_sent(
     assert not any(holds_key(one.read_bytes()) for one in files(desk.config.home))
 
 
+@pytest.mark.long
 def test_the_browsers_seal_of_a_passphrase_opens_for_the_engine_that_runs_alone(
     desk: Desk, made: VaultFile, browser: Browser
 ) -> None:

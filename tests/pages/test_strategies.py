@@ -185,6 +185,7 @@ def beside(page: AppTest) -> DataFrame:
     return next(one.value for one in page.dataframe if "tested" in one.value.columns)
 
 
+@pytest.mark.long
 def test_the_picture_of_an_idea_is_of_this_code_or_is_asked_for(
     config: Config, opened: Opened
 ) -> None:

@@ -29,9 +29,12 @@ from tests.pages.desks import (
 )
 from tests.venues.polymarket.kit import CUP, RAIN, signer, wallet
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
+    ),
+]
 BOOK = ((Leg.YES, 40, 500), (Leg.NO, 59, 500))
 """Somebody bids 40¢ for YES and, by 59¢ for NO, offers it at 41¢."""
 SHARES = 10

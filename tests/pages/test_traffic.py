@@ -20,9 +20,12 @@ from storage.users import ENGINE_ID
 from tests.pages.desks import CHROMIUM, Desk, opened, sign_in
 from tests.storage.books import DEMO, M1, SHARE, TERMS, Books, bought
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="these tests need Chromium: apt-get install chromium"
+    ),
+]
 
 REFRESH_BYTES_MAX = 20_000
 POINTS = 600

@@ -296,6 +296,7 @@ def test_the_most_of_a_fine_size_is_found_in_a_few_looks(build, room, price, tak
 money = st.integers(0, 200_000_000)
 
 
+@pytest.mark.long
 @given(
     market=st.sampled_from(["event", "venue:one-of:event"]),
     limits=st.lists(money, min_size=6, max_size=6),

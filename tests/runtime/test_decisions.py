@@ -404,6 +404,7 @@ def test_whoever_died_while_rows_counted_left_them_to_be_found(path: Path) -> No
     first.close()
 
 
+@pytest.mark.long
 @settings(max_examples=40)
 @given(
     turns=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3)), max_size=60),

@@ -207,6 +207,7 @@ class Died(Exception):
     pass
 
 
+@pytest.mark.long
 @given(lives=LIVES)
 @settings(max_examples=30, deadline=None)
 def test_candles_equal_a_naive_recomputation_however_often_the_move_dies(
@@ -251,6 +252,7 @@ def said_by_lives(lives: list[tuple[list[tuple[int, Event]], int]]) -> Naive:
     return whole
 
 
+@pytest.mark.long
 @pytest.mark.recordings
 def test_candles_of_a_recorded_day_equal_a_naive_recomputation(
     recordings: Path, tmp_path: Path

@@ -127,6 +127,7 @@ steps = st.lists(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @given(steps=steps)
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

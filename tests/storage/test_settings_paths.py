@@ -73,6 +73,7 @@ _DOCUMENTS = st.dictionaries(
 )
 
 
+@pytest.mark.long
 @given(_DOCUMENTS, _DOCUMENTS)
 def test_a_patch_makes_the_second_of_the_first(one: dict[str, Any], two: dict[str, Any]) -> None:
     assert merged(one, patch_between(one, two)) == two

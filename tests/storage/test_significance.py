@@ -57,6 +57,7 @@ def test_the_deflated_sharpe_of_returns_uses_their_own_moments() -> None:
     assert deflated_sharpe([0.01] * 20, 0.0) is None
 
 
+@pytest.mark.long
 def test_the_interval_covers_the_true_sharpe_about_as_often_as_it_says() -> None:
     true = 0.001 / 0.01
     found = [sharpe_interval(drawn(120, seed), 1) for seed in range(30)]

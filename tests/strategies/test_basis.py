@@ -74,6 +74,7 @@ def test_it_is_shown_among_strategies_of_several_instruments() -> None:
         build("basis", {"stop_bps": 1, "leave_bps": 2}, BotId("b"))
 
 
+@pytest.mark.long
 def test_no_leg_stands_alone_longer_than_a_minute_and_none_is_beyond_its_share() -> None:
     """Fills come in parts or not at all, premiums wander: 300 seeds."""
     alone = opens = 0

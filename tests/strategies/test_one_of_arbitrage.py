@@ -178,6 +178,7 @@ def test_less_than_every_order_needs_is_not_bought() -> None:
     assert question.ask().decision.outcome == "size"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("complete", [False, True])
 def test_no_leg_is_left_open_beyond_the_stated_risk(complete: bool) -> None:
     """Fills come in parts or not at all and books move: the worst outcome stays within the risk."""

@@ -203,6 +203,7 @@ def impostor(tmp_path: Path) -> Iterator[int]:
     listening.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["webhook", "ntfy", "email"])
 def test_a_certificate_that_nobody_trusts_is_refused(name: str, impostor: int) -> None:
     fields = dict(channels()[name].example)
@@ -292,6 +293,7 @@ def test_the_programs_of_the_watch_get_no_credential(monkeypatch: pytest.MonkeyP
 # -- The programs ----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_message_is_sent_by_a_program_of_its_own(tmp_path: Path, receiver: Receiver) -> None:
     file = sealed.make_key(tmp_path)
     fields = {"url": receiver.url, "secret": SECRET}
@@ -326,6 +328,7 @@ def test_a_program_that_hangs_is_ended(tmp_path: Path) -> None:
     listening.close()
 
 
+@pytest.mark.long
 def test_a_call_of_the_dead_mans_switch_waits_for_no_channel_that_hangs(
     tmp_path: Path, receiver: Receiver
 ) -> None:
@@ -421,6 +424,7 @@ HOST = "hooks.pitboss.invalid"
 MEMORY_MB_MAX = 45.0
 
 
+@pytest.mark.long
 def test_the_running_watch_stays_below_45_mb(tmp_path: Path) -> None:
     desk = Watched(tmp_path / "home")
     desk.add_channel("phone")

@@ -132,6 +132,7 @@ def test_a_market_that_closes_within_the_hour_with_inventory_is_told(stated: Sta
     assert "6.00 pUSD" in text
 
 
+@pytest.mark.long
 def test_a_bot_in_each_market_of_a_series_is_one_message(stated: Stated) -> None:
     """Also over a restart between two of its markets; an hour without any ends it."""
     for number in range(4):

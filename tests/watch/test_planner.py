@@ -33,6 +33,7 @@ def test_ten_thousand_equal_events_are_one_message_with_a_count(desk: Watched) -
     assert "10,000 times" in message.text()
 
 
+@pytest.mark.long
 def test_ten_thousand_events_that_the_watch_finds_are_one_message_with_a_count(
     desk: Watched,
 ) -> None:
@@ -142,6 +143,7 @@ def test_escalation_goes_on_until_a_person_acknowledges(desk: Watched) -> None:
     assert [name for name, _ in desk.sends.sent] == ["phone", "phone", "mail"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("ladder", "last"), [(["mail"], "mail"), ([], "phone")])
 def test_an_escalation_without_an_answer_goes_on_with_its_last_step_within_the_limit(
     desk: Watched, ladder: list[str], last: str
@@ -165,6 +167,7 @@ def test_an_escalation_without_an_answer_goes_on_with_its_last_step_within_the_l
     assert len(desk.sends.sent) == told
 
 
+@pytest.mark.long
 def test_a_flood_of_different_alerts_is_bounded_and_none_is_lost(desk: Watched) -> None:
     desk.settle({"rules": {"critical": {"per_hour_max": 5}}})
     desk.turn(1)
@@ -327,6 +330,7 @@ def test_a_clock_that_goes_back_holds_no_retry_and_no_digest(
     assert any("feed" in {line.kind for line in one.lines} for _, one in desk.sends.sent)
 
 
+@pytest.mark.long
 def test_a_clock_that_goes_back_holds_no_repetition_no_escalation_and_no_limit(
     desk: Watched,
 ) -> None:

@@ -90,6 +90,7 @@ def without_starts(records: list[Record], upto: int) -> list[Record]:
 LONG = [pytest.param(seed, marks=pytest.mark.soak) for seed in (9, 12)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [3, 24, *LONG])
 def test_plans_of_lives_that_crashed_are_proven_from_start_to_end(
     seed: int, tmp_path: Path
@@ -110,6 +111,7 @@ def simulated_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[SimulatedAc
     return simulated(9, folder), folder
 
 
+@pytest.mark.long
 def test_an_account_added_while_the_engine_runs_is_open_at_its_first_record(
     simulated_run: tuple[SimulatedAccount, Path],
 ) -> None:
@@ -152,6 +154,7 @@ def test_starts_that_an_older_version_did_not_keep_are_told_and_raise_no_alarm(
     assert "an older version did not store them" in words(found)
 
 
+@pytest.mark.long
 def test_after_older_lives_plans_are_proven_again_from_the_first_start_that_was_kept(
     tmp_path: Path,
 ) -> None:

@@ -425,6 +425,7 @@ def test_an_interrupted_import_goes_on_behind_its_finished_files(tmp_path: Path)
 # -- the exchange's own files, recomputed ----------------------------------------------------------
 
 
+@pytest.mark.long
 def test_bars_of_an_exchange_are_those_of_a_naive_reader(tmp_path: Path, recordings: Path) -> None:
     path = recordings / "crypto_klines" / "binance_perp_WLD-USDT_3m.csv.gz"
     made = imported(tmp_path, path)

@@ -80,6 +80,7 @@ def look(config: Config, died_ns: int) -> Incident:
     return incident(config, at_ns=died_ns, around_ns=AROUND_NS, show=lambda *_: None)
 
 
+@pytest.mark.long
 def test_a_window_across_a_crash_is_the_same_on_both_sides(crashed: tuple[Path, int]) -> None:
     home, died_ns = crashed
     config = Config(home=home)

@@ -96,6 +96,7 @@ def error_of(past: Config) -> str:
     return str(error)
 
 
+@pytest.mark.long
 def test_a_call_that_was_ended_is_not_made_again_and_its_words_are_those_of_then(
     past: Config,
 ) -> None:

@@ -57,6 +57,7 @@ def traded_ns(journal: Journal) -> int:
     return journal.at_ns(journal.of("PlaceOrder"))
 
 
+@pytest.mark.long
 def test_the_page_shows_book_orders_decisions_health_and_settlement(
     past: Config, journal: Journal
 ) -> None:
@@ -75,6 +76,7 @@ def test_the_page_shows_book_orders_decisions_health_and_settlement(
     assert 0 <= times[0] <= times[-1] <= data["span_us"]
 
 
+@pytest.mark.long
 def test_what_happened_is_told_in_the_units_of_its_market(past: Config, journal: Journal) -> None:
     found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, show=lambda *_: None)
     steps = data_of(html(found))["steps"]
@@ -88,6 +90,7 @@ def test_what_happened_is_told_in_the_units_of_its_market(past: Config, journal:
     assert raw == []
 
 
+@pytest.mark.long
 def test_a_step_has_the_time_of_its_record(past: Config, journal: Journal) -> None:
     at_ns = traded_ns(journal) + 335_862
     data = data_of(html(incident(past, at_ns=at_ns, around_ns=60 * S, show=lambda *_: None)))
@@ -97,6 +100,7 @@ def test_a_step_has_the_time_of_its_record(past: Config, journal: Journal) -> No
     assert data["begin_us"] + data["moment_us"] == at_ns // 1_000
 
 
+@pytest.mark.long
 def test_an_order_at_rest_stands_at_its_level_of_the_book(past: Config, journal: Journal) -> None:
     found = incident(past, at_ns=traded_ns(journal), around_ns=60 * S, show=lambda *_: None)
     open_orders = [

@@ -34,6 +34,7 @@ def compared(past: Config) -> ComparedRuns:
     return look(past).compared
 
 
+@pytest.mark.long
 def test_a_played_recording_is_lived_again_byte_for_byte(past: Config) -> None:
     found = compared(past)
     assert found.difference is None
@@ -46,6 +47,7 @@ def test_a_played_recording_is_lived_again_byte_for_byte(past: Config) -> None:
     assert "byte for byte" in found.sentence()
 
 
+@pytest.mark.long
 def test_a_record_that_was_decided_otherwise_is_named(past: Config, journal: Journal) -> None:
     seq = journal.of("PlaceOrder")
 
@@ -104,6 +106,7 @@ def test_a_count_of_repeated_decisions_is_compared(past: Config) -> None:
     assert '"count"' in difference.kept
 
 
+@pytest.mark.long
 def test_after_a_difference_the_window_is_shown_as_it_was_kept(
     past: Config, journal: Journal
 ) -> None:
@@ -156,6 +159,7 @@ def test_a_tape_that_was_rotated_away_is_said_and_the_rest_shown(past: Config) -
     assert found.accounts == {"paper": "paper"}
 
 
+@pytest.mark.long
 def test_a_hole_in_the_tape_is_refused(past: Config) -> None:
     entries = list(read(past.tape_folder, warn=print))
     third = len(entries) // 3
@@ -179,6 +183,7 @@ def test_a_damaged_tape_is_refused(past: Config) -> None:
         look(past)
 
 
+@pytest.mark.long
 def test_other_code_than_ran_is_said(past: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.lab.incident.run.code_digest", lambda: "newer")
     found = compared(past)
@@ -186,6 +191,7 @@ def test_other_code_than_ran_is_said(past: Config, monkeypatch: pytest.MonkeyPat
     assert "ran other code than this" in found.notes[0]
 
 
+@pytest.mark.long
 def test_living_again_changes_nothing(past: Config) -> None:
     before = {path: path.read_bytes() for path in past.home.rglob("*.tape")}
     seq = last_seq(past.journal_path)

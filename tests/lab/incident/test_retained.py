@@ -79,6 +79,7 @@ def snapshots(config: Config, seqs: tuple[int, ...]) -> None:
         write_batch(connection, [], made)
 
 
+@pytest.mark.long
 def test_an_archived_past_is_lived_and_explained_again_as_before(past: Config) -> None:
     before, explained = replayed(past), verify_home(past)
     assert explained.same > 10
@@ -89,6 +90,7 @@ def test_an_archived_past_is_lived_and_explained_again_as_before(past: Config) -
     assert verify_home(past) == explained
 
 
+@pytest.mark.long
 def test_a_thinned_past_is_explained_from_the_first_snapshot_that_is_kept(past: Config) -> None:
     whole, last = verify_home(past), journal_span(past.journal_path).last_seq
     third = last // 3
@@ -153,6 +155,7 @@ def _thin_to_budget(config: Config) -> dict[str, HistoryKept]:
     return found
 
 
+@pytest.mark.long
 def test_a_home_beyond_its_budget_starts_as_before_and_says_what_is_gone(
     past: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

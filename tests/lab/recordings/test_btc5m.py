@@ -311,6 +311,7 @@ def test_table_of_another_recording_is_refused(tmp_path):
         read_tokens(path)
 
 
+@pytest.mark.long
 @pytest.mark.recordings
 def test_first_thirty_thousand_recorded_frames_all_match(recordings):
     folder = recordings / "polymarket_btc5m_l2"
@@ -348,6 +349,7 @@ def test_every_frame_of_both_days_matches_its_hash(recordings):
     assert stats.bytes_read == stats.bytes_total
 
 
+@pytest.mark.long
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_damage_to_a_line_stops_the_recording(frames, pack, data):

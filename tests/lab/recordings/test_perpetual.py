@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from random import Random
 
+import pytest
 from msgspec.structs import replace
 
 from engine.bots.bot import Bot
@@ -99,6 +100,7 @@ def traded(kept: Kept, before_ns: int) -> tuple[int, int, int]:
     return position, flow, fees
 
 
+@pytest.mark.long
 def test_it_has_cash_funding_and_one_digest(tmp_path: Path) -> None:
     told = day(TERMS)
     path = recorded(tmp_path / "day", told)
@@ -124,6 +126,7 @@ def test_without_a_mark_nothing_is_opened_and_the_limit_says_so(tmp_path: Path) 
     assert (result.fills, [*result.denials]) == (0, ["liquidation_buffer"])
 
 
+@pytest.mark.long
 def test_what_falls_below_its_maintenance_is_liquidated_and_the_books_agree(tmp_path: Path) -> None:
     told = day(TERMS)
     at = next(n for n, (at_ns, _) in enumerate(told) if at_ns >= BEGIN + 150 * S)

@@ -125,6 +125,7 @@ async def test_what_was_received_is_read_back_with_its_times(desk: Desk, receive
     assert read.stats.anomalies == {}
 
 
+@pytest.mark.long
 async def test_a_replay_of_our_recording_is_the_replay_of_what_was_received(
     desk: Desk, received: Timed, tape: Path, tmp_path: Path
 ) -> None:

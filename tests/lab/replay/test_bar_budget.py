@@ -10,6 +10,7 @@ import pytest
 from bench.bars import BUDGET, per_bar, replayed, written
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="bytecodes differ between versions")
 def test_a_bar_costs_no_more_steps_than_its_budget() -> None:
     costs = per_bar()

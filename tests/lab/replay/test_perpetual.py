@@ -184,6 +184,7 @@ def recomputed(path: Path, rates: list[tuple[int, str]], kept: Kept, unit: int) 
     return moved
 
 
+@pytest.mark.long
 def test_recorded_rates_over_recorded_bars_pay_what_fills_bars_and_rates_come_to(
     recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def run(
     return result, decisions
 
 
+@pytest.mark.long
 @settings(
     max_examples=14,
     deadline=None,

@@ -211,6 +211,7 @@ def stamped(tape: Path, options: Make, tmp_path_factory: pytest.TempPathFactory)
     return prepare(options(path=path), Config(home=folder)).run(quiet)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("where", "off_s"),
     [
@@ -239,6 +240,7 @@ def test_receive_time_that_cannot_be_is_counted_and_decides_nothing(
     assert stats.anomaly_lines == {kind: f"day.jsonl:{where[0] + 1}"}
 
 
+@pytest.mark.long
 def test_silence_of_days_is_a_gap_and_is_not_stepped_timer_by_timer(
     tmp_path: Path, prepared: Make
 ) -> None:
@@ -263,6 +265,7 @@ def test_silence_of_days_is_a_gap_and_is_not_stepped_timer_by_timer(
 # -- the same each time ----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_two_runs_have_one_digest(prepared: Make, result: ReplayResult) -> None:
     assert prepared().run(quiet).digest == result.digest
 
@@ -279,6 +282,7 @@ def test_decision_records_change_nothing(prepared: Make, result: ReplayResult) -
     assert (deciding.folder / "decisions.db").stat().st_size > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "changes",
     [{"latency_ms": 151}, {"cash_micro": 500 * MICRO}, {"limits": {"order_value_max": "3"}}],
@@ -360,6 +364,7 @@ def test_resolved_market_is_paid_and_the_other_stays_unresolved(
     assert_sums_agree(result)
 
 
+@pytest.mark.long
 def test_market_resolved_long_after_it_was_forgotten_is_paid_as_well(
     tape: Path, quoting: dict[str, str]
 ) -> None:
@@ -408,6 +413,7 @@ def test_sums_agree_when_markets_are_forgotten_while_others_trade(
     assert len(replay._executor._table.instruments) == 5, "what is held is not forgotten"
 
 
+@pytest.mark.long
 def test_sums_agree_when_a_held_book_changes_just_before_it_is_forgotten(
     long_tape: Path, quoting: dict[str, str]
 ) -> None:
@@ -424,6 +430,7 @@ def test_sums_agree_when_a_held_book_changes_just_before_it_is_forgotten(
     assert_sums_agree(result)
 
 
+@pytest.mark.long
 def test_resolved_market_is_forgotten_whole_and_its_result_kept(
     long_tape: Path, quoting: dict[str, str]
 ) -> None:
@@ -567,6 +574,7 @@ def _first_frames(day: Path, frames: int, into: Path) -> Path:
     return into
 
 
+@pytest.mark.long
 @pytest.mark.recordings
 def test_first_frames_of_a_recorded_day_are_the_same_twice(
     recordings: Path, tmp_path: Path, prepared: Make
@@ -585,6 +593,7 @@ def test_first_frames_of_a_recorded_day_are_the_same_twice(
     assert_sums_agree(first)
 
 
+@pytest.mark.long
 @pytest.mark.recordings
 def test_sessions_of_a_multifeed_recording_are_replayed_one_by_one(
     recordings: Path, prepared: Make
@@ -640,6 +649,7 @@ def test_two_recorded_days_are_the_same_twice_and_every_hash_agrees(
     assert_sums_agree(first)
 
 
+@pytest.mark.long
 @pytest.mark.recordings
 def test_maker_that_sleeps_where_only_time_helps_decides_the_same(
     recordings: Path, tmp_path: Path, prepared: Make, monkeypatch: pytest.MonkeyPatch

@@ -62,6 +62,7 @@ def alone(base: ReplayOptions, tmp_path_factory: pytest.TempPathFactory) -> list
     return [prepare(one, config).run(quiet).digest for one in sets.values()]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_each_set_has_the_digest_it_has_alone_and_a_run_of_its_own(
     processes: int, base: ReplayOptions, alone: list[str], tmp_path: Path
@@ -76,6 +77,7 @@ def test_each_set_has_the_digest_it_has_alone_and_a_run_of_its_own(
     assert [runs[one["run"]] for one in found] == alone
 
 
+@pytest.mark.long
 def test_every_run_of_a_sweep_says_which_set_it_is_and_of_how_many(
     base: ReplayOptions, tmp_path: Path
 ) -> None:
@@ -95,6 +97,7 @@ def test_every_run_of_a_sweep_says_which_set_it_is_and_of_how_many(
         assert views.runs(connection, "replay", sweep=7) == []
 
 
+@pytest.mark.long
 def test_sets_read_the_raw_file_once_and_tell_how_far_they_are(
     base: ReplayOptions, tmp_path: Path
 ) -> None:
@@ -150,6 +153,7 @@ def test_an_unknown_parameter_of_a_set_leaves_nothing_behind(
     assert not list((config.home / "runs").glob("*"))
 
 
+@pytest.mark.long
 def test_a_run_is_stored_while_another_program_holds_the_lock_of_migrations(
     base: ReplayOptions, tmp_path: Path
 ) -> None:
@@ -162,6 +166,7 @@ def test_a_run_is_stored_while_another_program_holds_the_lock_of_migrations(
     assert [one["run"] for one in found] in ([1, 2], [2, 1])
 
 
+@pytest.mark.long
 def test_a_band_is_every_way_to_fill_in_one_reading(base: ReplayOptions, tmp_path: Path) -> None:
     config = Config(home=tmp_path / "home")
     band = band_of(base, 7)

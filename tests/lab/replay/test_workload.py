@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bench.generator import write
 from bench.workload import SIZE, WorkloadRecording
@@ -12,6 +13,7 @@ from engine.domain.events import BookChanged, TradePrinted
 from engine.domain.instruments import Side
 
 
+@pytest.mark.long
 def test_the_workload_tells_every_book_and_every_trade_of_its_rows(tmp_path: Path) -> None:
     write(tmp_path / "rows.npy", updates=5_000, trades=250)
     rows = np.load(tmp_path / "rows.npy")

@@ -18,6 +18,7 @@ DEATHS: dict[str, Callable[[EngineRun], None]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("death", DEATHS)
 def test_a_death_that_waits_for_its_moment_is_taken_back_when_all_is_to_be_well(death: str) -> None:
     world = World(REDEEMING, faults=(), accounts=1)

@@ -115,12 +115,14 @@ def watched_runs(seeds: range, minutes: float, empty: Path) -> Iterator[tuple[fl
             yield outcome.simulated_s / 3600, watch
 
 
+@pytest.mark.long
 def test_the_identity_holds_while_an_engine_is_crashed_and_lied_to(empty: Path) -> None:
     ((_, watch),) = watched_runs(range(7, 8), 6.0, empty)
     assert watch.checks > 3
     assert watch.alarms == []
 
 
+@pytest.mark.long
 def test_cash_out_of_nothing_is_found_within_a_minute(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

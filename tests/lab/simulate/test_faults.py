@@ -32,6 +32,7 @@ GROUPS = (
 COUNTED_AS = {F.VOIDED: "settlement_failed"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "group",
     [

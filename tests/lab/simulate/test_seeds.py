@@ -62,6 +62,7 @@ def sound(
     assert not verdicts, "\n".join((*outcome.lines, *verdicts, *drawn))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("seed", "minutes", "gathers", "perp"), failed_seeds())
 def test_a_seed_that_failed_once_is_sound(
     seed: int, minutes: float, *, gathers: bool, perp: bool
@@ -69,6 +70,7 @@ def test_a_seed_that_failed_once_is_sound(
     sound(seed, minutes, gathers=gathers, perp=perp)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("number", range(FRESH))
 def test_seeds_of_this_commit_are_sound(number: int) -> None:
     sound(commit_base() * 10 + number, 0.5, gathers=True, accounts=1)

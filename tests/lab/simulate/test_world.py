@@ -11,6 +11,7 @@ from engine.lab.simulate.world import World, simulate
 from tests.lab.simulate.test_seeds import FAILED
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1])
 def test_a_world_without_faults_is_judged_sound(seed: int) -> None:
     outcome = simulate(seed, 1.0, faults=(), accounts=1)
@@ -20,6 +21,7 @@ def test_a_world_without_faults_is_judged_sound(seed: int) -> None:
     assert outcome.counts["fills"] > 0
 
 
+@pytest.mark.long
 def test_no_thread_outlives_a_world_however_often_its_engines_die() -> None:
     before = set(threading.enumerate())
     assert simulate(7, 0.3, faults=(Fault.CRASH,), accounts=1).counts["starts"] > 1
@@ -30,6 +32,7 @@ def test_the_same_seed_gives_the_same_run_byte_for_byte() -> None:
     assert simulate(3, 0.5, accounts=1) == simulate(3, 0.5, accounts=1)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 8])
 def test_judges_are_silent_where_quotes_expire_by_themselves(seed: int) -> None:
     world = World(seed, accounts=1)
@@ -44,6 +47,7 @@ def test_judges_are_silent_where_quotes_expire_by_themselves(seed: int) -> None:
     assert lifetimes == {240_000_000_000}
 
 
+@pytest.mark.long
 def test_a_world_with_a_pair_trades_it_and_no_judge_speaks() -> None:
     outcome = simulate(3, 0.3, faults=(), accounts=1, spot=True)
     assert outcome.verdicts == ()
@@ -60,6 +64,7 @@ def test_a_pair_in_another_currency_is_traded_by_no_account() -> None:
     assert any("is quoted in EUR" in answer for (answer,) in answers)
 
 
+@pytest.mark.long
 def test_a_world_with_a_perpetual_trades_it_through_zero_and_a_stamp() -> None:
     outcome = simulate(1, 0.5, faults=(), accounts=1, perp=True)
     assert outcome.verdicts == ()
@@ -77,6 +82,7 @@ def test_a_tenth_of_the_gathering_seeds_has_a_perpetual_and_no_kept_one_does() -
         assert not plain.exchange.clearing.margin.perpetuals
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crowd", [4, pytest.param(49, marks=pytest.mark.soak)])
 def test_many_accounts_of_one_engine_take_turns_and_are_proven_together(crowd: int) -> None:
     outcome = simulate(1, 0.2, faults=(), accounts=1, crowd=crowd)

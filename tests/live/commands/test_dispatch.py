@@ -71,6 +71,7 @@ def other_market(programs: Programs) -> InstrumentId:
     return InstrumentId(next(str(name) for (name,) in rows if name != CUT))
 
 
+@pytest.mark.long
 def test_commands_on_a_trading_desk(programs: Programs) -> None:
     engine = programs.engine()
     assert_answer(programs.command(StartBot(bot=BOT)), DONE)

@@ -39,6 +39,7 @@ def figures(programs: Programs) -> tuple[object, ...]:
     return rows[0] if rows else ("", 0, 0)
 
 
+@pytest.mark.long
 def test_a_recording_survives_a_crash_with_a_gap_and_is_replayed_by_the_worker(
     programs: Programs,
 ) -> None:

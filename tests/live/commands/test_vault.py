@@ -87,6 +87,7 @@ def ended(programs: LivePrograms, engine: subprocess.Popen[bytes]) -> Receipt:
     return receipt
 
 
+@pytest.mark.long
 def test_locked_engine_stops_and_claims_no_proof(programs: LivePrograms) -> None:
     left = dies_with_quotes_at_the_venue(programs)
     engine = locked_engine(programs)
@@ -99,6 +100,7 @@ def test_locked_engine_stops_and_claims_no_proof(programs: LivePrograms) -> None
     )
 
 
+@pytest.mark.long
 def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
     programs: LivePrograms,
 ) -> None:
@@ -132,6 +134,7 @@ def test_account_closed_at_the_start_is_recovered_by_opening_its_vault(
     lived_again_the_same(programs, time.time_ns() - 5 * 10**9)
 
 
+@pytest.mark.long
 def test_account_recovered_under_a_kill_is_cancelled_and_proven_with_it(
     programs: LivePrograms,
 ) -> None:

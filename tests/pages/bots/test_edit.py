@@ -125,6 +125,7 @@ def edit(opened: Opened) -> AppTest:
     return press(opened("bots", bot="maker"), "Change settings…")
 
 
+@pytest.mark.long
 def test_only_what_was_changed_is_saved(opened: Opened, desk: Config) -> None:
     page = edit(opened)
     assert number(page, "levels").value == 2
@@ -141,6 +142,7 @@ def test_only_what_was_changed_is_saved(opened: Opened, desk: Config) -> None:
     assert not [one for one in page.number_input if one.key == "edit_maker_levels"]
 
 
+@pytest.mark.long
 def test_a_parameter_at_its_default_differs_from_the_default(opened: Opened, desk: Config) -> None:
     saved(desk, {"bots": {"maker": {"parameters": {"size_shares": 35.0}}}})
     page = edit(opened)
@@ -166,6 +168,7 @@ def test_a_default_is_known_of_a_bot_that_is_there_and_of_its_parameters_alone(
     assert parameter_of("bots.maker.parameters.levels", SettingsDocument(), catalog).default is None
 
 
+@pytest.mark.long
 def test_a_version_in_force_is_not_told_as_waiting(opened: Opened, desk: Config) -> None:
     page = edit(opened)
     number(page, "capital").set_value(250.0)
@@ -185,6 +188,7 @@ def test_a_form_sent_unchanged_changes_nothing(opened: Opened, desk: Config) -> 
     assert newest(desk).version == 1
 
 
+@pytest.mark.long
 def test_a_value_that_is_not_legal_is_refused_with_its_field(opened: Opened, desk: Config) -> None:
     page = edit(opened)
     number(page, "capital").set_value(-5.0)
@@ -193,6 +197,7 @@ def test_a_value_that_is_not_legal_is_refused_with_its_field(opened: Opened, des
     assert newest(desk).version == 1
 
 
+@pytest.mark.long
 def test_an_edit_of_an_older_version_is_refused_then_kept_for_a_second_try(
     opened: Opened, desk: Config
 ) -> None:

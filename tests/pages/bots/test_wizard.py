@@ -103,6 +103,7 @@ def test_what_was_typed_in_the_same_run_as_the_press_of_a_step_is_kept(
     assert kept(desk).step == at("Parameters")
 
 
+@pytest.mark.long
 def test_the_steps_lead_from_nothing_to_a_bot_that_is_started(opened: Opened, desk: Config) -> None:
     page = opened("bots", create="1")
     assert "demo · DEMO" in field(page, "radio", "wizard_account").options[0]
@@ -177,6 +178,7 @@ def test_a_suggested_name_follows_the_strategy_and_a_typed_one_stays(
     assert kept(desk).name == "mine"
 
 
+@pytest.mark.long
 def test_what_was_typed_outlives_the_tab(opened: Opened, desk: Config) -> None:
     page = press(opened("bots", create="1"), "Next")
     field(page, "multiselect", "wizard_markets").set_value(["demo:comet-1"]).run()

@@ -105,6 +105,7 @@ def test_a_bot_stands_in_the_way(opened: Opened, desk: Config) -> None:
     assert button(page, "Remove busy…") is None
 
 
+@pytest.mark.long
 def test_a_closed_account_with_anything_goes_for_a_reason_alone(
     opened: Opened, desk: Config
 ) -> None:

@@ -204,6 +204,7 @@ class BothBooks:
         self.journal.append(resolved(payout))
 
 
+@pytest.mark.long
 @given(before=FACTS, payout=st.sampled_from([None, 0, SHARE // 2, SHARE]), after=FACTS)
 @settings(max_examples=60, deadline=None)
 def test_closed_and_open_bets_together_are_the_pnl_of_the_ledger(

@@ -195,6 +195,7 @@ def test_remembered_instruments_are_bounded(stage: Any, monkeypatch: pytest.Monk
         stage.strategy.receive(other, S)
 
 
+@pytest.mark.long
 @given(
     st.lists(
         st.tuples(

@@ -53,6 +53,7 @@ def test_both_sides_are_printed_with_their_intervals() -> None:
     assert f"95 %: demo {side}, recorded {side}" in text
 
 
+@pytest.mark.long
 def test_the_maker_is_filled_on_both_sides(tmp_path: Path) -> None:
     path = write_recording(tmp_path / "day.jsonl", markets=2, frames=200, step_s=0.5)
     recorded, demo = recorded_curve([path]), demo_curve(2, [1, 2], FULL)

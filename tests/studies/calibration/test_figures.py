@@ -124,6 +124,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PITBOSS_HOME", str(tmp_path))
 
 
+@pytest.mark.long
 def test_a_short_sample_is_within_twice_the_tolerance(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from tests.venues.demo.builders import exchange
 HOURS = 0.08
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_day() -> None:
     progress: list[float] = []
     day, again = (true_day(3, HOURS, papers(), progress.append, THIN) for _ in range(2))
@@ -32,6 +33,7 @@ def test_whoever_looks_on_changes_nothing() -> None:
     assert watched.twins["realistic"].filled > 0
 
 
+@pytest.mark.long
 def test_paper_venues_do_not_know_of_each_other() -> None:
     venues = papers()
     together = paper_day(3, HOURS, venues, lambda _: None, THIN)

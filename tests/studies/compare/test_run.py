@@ -19,6 +19,7 @@ from studies.compare import __main__ as command
 from studies.compare.run import CompareRequest, compare, store
 
 
+@pytest.mark.long
 def test_a_comparison_is_kept_whole_and_told_in_words(tmp_path: Path) -> None:
     asked = CompareRequest(days=2, hours=0.03, seed=3)
     progress: list[float] = []

@@ -384,6 +384,7 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path) -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.long
 @pytest.mark.recordings
 def test_the_fair_value_beats_a_coin_and_is_no_worse_than_spot(recordings: Path) -> None:
     result = studied(recordings / "polymarket_chainlink")

@@ -104,6 +104,7 @@ def test_the_oracle_prints_each_second_and_the_reference_each_step() -> None:
     assert None not in {event.exchange_ns for event in prints}
 
 
+@pytest.mark.long
 def test_both_outcomes_happen_about_as_often_as_they_should() -> None:
     made, _ = world(seed=5)
     resolved = [
@@ -115,6 +116,7 @@ def test_both_outcomes_happen_about_as_often_as_they_should() -> None:
     assert 0.3 < fmean(resolved) / 1e6 < 0.7
 
 
+@pytest.mark.long
 def test_an_events_probability_is_a_martingale_and_its_end_is_certain() -> None:
     spec = EventSpec(name="e", days=0.002, chance=0.3)
     profile = msgspec.structs.replace(QUIET, series=(), events=(spec,))

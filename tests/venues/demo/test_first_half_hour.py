@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
+import pytest
+
 from engine.bots.bot import Bot
 from engine.domain.events import BookProven, BookReplaced, Event, InstrumentClosed
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Mode
@@ -73,6 +75,7 @@ def first_half_hour(seed: int) -> tuple[CompareRun, list[float]]:
     return run, equity
 
 
+@pytest.mark.long
 def test_the_first_half_hour_has_fills_gains_and_losses() -> None:
     run, equity = first_half_hour(seed=1)
     changes = [after - before for before, after in pairwise(equity)]

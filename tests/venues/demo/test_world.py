@@ -167,6 +167,7 @@ class Watch:
         return self.kinds[kind] / self.seconds
 
 
+@pytest.mark.long
 def test_the_full_profile_looks_like_a_recorded_book() -> None:
     """Coarsely; `studies.calibration` compares figure by figure."""
     watch = Watch(open_world(FULL, rng=Random(5), now_ns=START))

@@ -120,6 +120,7 @@ def assert_as_recomputed(name: str, rates: list[Rate], chance: random.Random) ->
     return count
 
 
+@pytest.mark.long
 def test_recorded_rates_pay_to_the_last_digit(recordings: Path) -> None:
     chance = random.Random(5)
     files = [*of_binance(recordings, 6), *[one for one in of_venues(recordings) if "kuc" in one[0]]]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from polymarket import AsyncPublicClient, AsyncSecureClient, RelayerApiKey
 from polymarket.models import PriceRequest
 
@@ -307,6 +308,7 @@ async def test_undeployed_deposit_wallet_is_deployed_by_the_sdk(served: Served) 
 # -- the program -----------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 async def test_program_serves_everything_on_one_port_at_once() -> None:
     program = await asyncio.create_subprocess_exec(
         sys.executable,

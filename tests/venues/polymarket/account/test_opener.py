@@ -122,6 +122,7 @@ def opened(programs: LivePrograms) -> None:
     assert "open already" in programs.open_vault(PASSPHRASE).answer
 
 
+@pytest.mark.long
 def test_account_trades_through_trouble_and_proves_its_kill(programs: LivePrograms) -> None:
     programs.prepare()
     programs.keep_in_vault(PASSPHRASE)
@@ -146,6 +147,7 @@ def test_account_trades_through_trouble_and_proves_its_kill(programs: LiveProgra
     stopped(programs, engine)
 
 
+@pytest.mark.long
 def test_killed_engine_leaves_nothing_and_recovers(programs: LivePrograms) -> None:
     programs.fork = False  # one desk takes its key out of a program's own environment
     programs.prepare()

@@ -160,6 +160,7 @@ async def settled(desk: WalletDesk, identity: Identity) -> None:
     raise AssertionError((desk.executor.wallet.state.operations, desk.alerts[-3:]))
 
 
+@pytest.mark.long
 async def test_each_resolution_is_paid_once_through_deaths_and_a_faulty_relayer(
     tmp_path: Path,
 ) -> None:
@@ -182,6 +183,7 @@ async def test_two_hundred_resolutions(tmp_path: Path, seed: int) -> None:
     assert len(desk.redeemed()) >= 160
 
 
+@pytest.mark.long
 async def test_an_hour_with_ten_wins_says_nothing_of_cash_or_equity(tmp_path: Path) -> None:
     markets = markets_of(10)
     with closing(Identity(tmp_path / "pitboss.db")) as identity:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from engine.venues.polymarket.account import sdk
 from tests.fakes.polymarket.server import Served
@@ -100,6 +101,7 @@ async def test_closed_account_leaves_no_client_open(served: Served) -> None:
     assert all(lane.session.closed for lane in (wire._places, wire._safety, wire._data))
 
 
+@pytest.mark.long
 def test_import_of_the_sdk_hides_no_library_from_others() -> None:
     code = (
         "import sys; import engine.venues.polymarket.account.sdk; "
@@ -108,6 +110,7 @@ def test_import_of_the_sdk_hides_no_library_from_others() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOM.parents[3])
 
 
+@pytest.mark.long
 def test_only_a_live_account_loads_what_signs() -> None:
     code = (
         "import sys; "

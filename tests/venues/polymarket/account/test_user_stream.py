@@ -256,6 +256,7 @@ def test_torn_row_does_not_cost_its_neighbours() -> None:
     assert found.unread
 
 
+@pytest.mark.long
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(),

@@ -151,6 +151,7 @@ def listed_in(path: Path) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
+@pytest.mark.long
 async def test_a_shelf_with_bad_rows_and_repeats_is_whole_after_a_death_and_a_resume(
     served: Served, tmp_path: Path
 ) -> None:

@@ -114,6 +114,7 @@ def detail(programs: Programs) -> dict[str, Any]:
     return json.loads(str(found[0][0])) if found else {}
 
 
+@pytest.mark.long
 def test_paper_account_quotes_and_fills_and_opens_no_trading_connection(
     addressed: Served, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_paper_account_quotes_and_fills_and_opens_no_trading_connection(
     assert list(addressed.venue.ledger.signers) == []
 
 
+@pytest.mark.long
 def test_a_market_no_bot_wants_is_recorded_read_again_and_let_go(
     addressed: Served, tmp_path: Path
 ) -> None:
@@ -203,6 +205,7 @@ def test_without_such_an_account_nothing_is_connected(addressed: Served, tmp_pat
     assert requests(addressed) == []
 
 
+@pytest.mark.long
 def test_without_an_oracle_no_reference_quote_is_made_and_a_person_is_told(
     addressed: Served, tmp_path: Path
 ) -> None:
