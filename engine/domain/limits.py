@@ -131,7 +131,8 @@ _ROWS = (
         group=_ORDERS,
         unit=Unit.MICRO,
         reason="order_too_small",
-        sentence="The order is below the venue's minimum size or the minimum value.",
+        sentence="The order is below the venue's minimum size or the smallest value that is set, "
+        "and does not close a whole position.",
         per_order=True,
     ),
     LimitRow(

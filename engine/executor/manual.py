@@ -25,6 +25,7 @@ from engine.executor.orders import InstrumentState, LiveOrder
 from engine.executor.plan import ROOM_NS_MAX, Draft, Room
 from engine.executor.planning import counted, netted_against, reduces
 from engine.executor.proof import ZeroProofs
+from engine.executor.whole_close import judged_again
 from engine.risk.gate import Denied, RiskGate
 
 NO_WAY_OUT = (
@@ -110,12 +111,15 @@ class ByHand:
         order = table.make(draft, asked.owner, entry, now_ns)
         if _below(entry.instrument, asked):  # and it closes: see `_too_small`
             order = msgspec.structs.replace(order, reduce_only=True)
+        age_ns = None if mark is None or mark.proof_ns is None else now_ns - mark.proof_ns
         answer = self._gate.check(
             order if rests else counted(order, entry),
             reduces=partial(reduces, table),
-            mark_age_ns=None if mark is None or mark.proof_ns is None else now_ns - mark.proof_ns,
+            mark_age_ns=age_ns,
             open_orders=table.live_count,
         )
+        if isinstance(answer, Denied):
+            answer = judged_again(self._gate, table, order, answer, age_ns)
         if isinstance(answer, Denied):
             numbers = ", ".join(f"{name} {value}" for name, value in answer.numbers)
             return ManualRefused(

@@ -40,6 +40,7 @@ from engine.executor.plan import (
 from engine.executor.planner import behind, plan, target_levels
 from engine.executor.proof import ZeroProofs
 from engine.executor.settings import NEVER
+from engine.executor.whole_close import judged_again
 from engine.risk.gate import Denied, RiskGate
 from engine.risk.reasons import DenyReason
 
@@ -319,10 +320,13 @@ class Planning:
             open_orders=table.live_count,
         )
         if isinstance(answer, Denied):
-            self.denials[answer.reason] += 1
-            slot.denied = answer
-            left.append(left_of(entry, order, _RISK, order.size))
-            return None
+            age_ns = now_ns - mark.proof_ns
+            answer = judged_again(self._gate, table, order, answer, age_ns)
+            if isinstance(answer, Denied):
+                self.denials[answer.reason] += 1
+                slot.denied = answer
+                left.append(left_of(entry, order, _RISK, order.size))
+                return None
         size = answer.size
         if size != order.size:
             left.append(left_of(entry, order, _RISK, order.size - size))

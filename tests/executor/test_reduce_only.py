@@ -176,6 +176,43 @@ def test_no_limit_of_a_person_keeps_a_rest_open() -> None:
     assert (order.size, order.reduce_only) == (90, True)
 
 
+def limited(kind: Kind) -> Rig:
+    """A desk whose person wants no order below 60, above the 50 of the venue."""
+    limits = LIMITS.model_copy(update={"order_value_min": Limit(absolute=60)})
+    return Rig(instruments=(msgspec.structs.replace(PERP, kind=kind),), cash=10_000, limits=limits)
+
+
+@pytest.mark.parametrize("kind", [Kind.PERPETUAL, Kind.SPOT])
+def test_a_whole_position_is_closed_below_a_person_s_least_value(kind: Kind) -> None:
+    rig = limited(kind)
+    (opened,) = want(rig, 2_000)
+    fill(rig, opened)
+    (part,) = want(rig, 800, limit=6_990_000)
+    fill(rig, part)
+    (order,) = want(rig, 0, limit=6_990_000)
+    assert (order.side, order.size, order.reduce_only) == (Side.SELL, 800, msgspec.UNSET)
+
+
+@pytest.mark.parametrize("kind", [Kind.PERPETUAL, Kind.SPOT])
+def test_neither_a_part_of_it_nor_what_opens_may_be_worth_less_than_that(kind: Kind) -> None:
+    rig = limited(kind)
+    assert want(rig, 800) == []
+    assert left(rig) == [(R.RISK, 800)]
+    (opened,) = want(rig, 2_000)
+    fill(rig, opened)
+    assert want(rig, 1_200, limit=6_990_000) == []
+    assert left(rig) == [(R.RISK, 800)]
+
+
+@pytest.mark.parametrize("size", [800, 750])
+def test_a_whole_position_is_closed_by_hand_below_a_person_s_least_value(size: int) -> None:
+    rig = limited(Kind.PERPETUAL)
+    open_by_hand(rig, Side.SELL, 2_000, 6_990_000)
+    open_by_hand(rig, Side.BUY, 1_200, 7_010_000)
+    made = by_hand(rig, size=size)
+    assert isinstance(made, ManualRefused) is (size != 800)
+
+
 def test_a_refusal_because_the_account_moved_is_no_alarm_and_is_not_repeated_at_once(
     desk: Rig,
 ) -> None:

@@ -103,7 +103,12 @@ class PaperOrderEntry:
             return self._reject(order, why)
         resting = queued(order, market.instrument)
         takes = market.crosses(resting)
-        if takes or order.type is _GTD or matching.knows(order.id):
+        if (
+            takes
+            or market.instrument.resting_min_micro
+            or order.type is _GTD
+            or matching.knows(order.id)
+        ):
             refusal = self._refuse_now(market, resting, now_ns, takes=takes)
             if refusal is not None:
                 return self._reject(order, refusal)

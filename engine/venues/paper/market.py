@@ -257,7 +257,7 @@ TICK_CHANGED = "INVALID"
 def refuse(order: Order, instrument: Instrument) -> RejectReason | None:
     """Return why the order's own fields are illegal, or None. `in_words` says it."""
     size, price, tick, product = order.size, order.price, instrument.tick, instrument.product
-    if order.leg not in product.legs or size <= 0 or price <= 0:
+    if order.leg not in product.legs or size <= 0:
         return RejectReason.OTHER
     if order.type in AT_ONCE and order.post_only:
         return RejectReason.OTHER

@@ -71,6 +71,19 @@ def test_what_could_open_is_refused(held: int, side: Side, size: int) -> None:
     assert "ReduceOnly Order is rejected" in refused.venue_text
 
 
+@pytest.mark.parametrize(("size", "enough"), [(11, False), (12, True)])
+def test_what_rests_is_worth_the_minimum_too_and_a_close_is_not(size: int, enough: bool) -> None:
+    """Binance judges NOTIONAL at the order's own price, whether it takes or rests."""
+    made = long_of(20)
+    rests = {"type": OrderType.GTC, "post_only": True, "price": PRICE - PRICE * 4 // 10}
+    (said,) = place(made, 1, Side.BUY, size, reduce_only=False, **rests)
+    assert isinstance(said, OrderAccepted) is enough
+    if isinstance(said, OrderRejected):
+        assert said.reason is RejectReason.BELOW_MIN
+    rests["price"] = PRICE + 20_000
+    assert isinstance(place(made, 2, Side.SELL, 7, **rests)[0], OrderAccepted)
+
+
 def test_two_of_them_close_no_more_than_is_held() -> None:
     made = long_of(7)
     rests = {"type": OrderType.GTC, "post_only": True, "price": PRICE + 20_000}

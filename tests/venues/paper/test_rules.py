@@ -22,7 +22,7 @@ def test_certainty_is_no_price(cents: int) -> None:
 def test_a_linear_price_has_no_upper_end() -> None:
     order = WORLD.order(BUY, 10**6, 10, Leg.BASE, instrument=LINEAR)
     assert rules.refuse(order, SPOT) is None
-    assert rules.refuse(msgspec.structs.replace(order, price=0), SPOT) is RejectReason.OTHER
+    assert rules.refuse(msgspec.structs.replace(order, price=0), SPOT) is RejectReason.OFF_TICK
 
 
 def test_the_marketable_minimum_is_for_buys_where_there_is_one() -> None:
