@@ -11,11 +11,14 @@ from engine.domain.orders import Order, OrderId
 from engine.domain.perpetual_events import FundingPaid
 from engine.lab.simulate.disk import Disk, DiskCopy
 from engine.lab.simulate.venue_side import VenueSide
+from engine.lab.simulate.venue_truth import Speak
 from storage.journal import Record, decode
 from storage.loss import UNSEEN_MAX, Known, Message
 
 # -- A journal that lost its end: what a person who accepts that writes ----------------------------
 # The projections have read the lost records but for the last few; the exchange tells the rest.
+
+TRANSFERRED = ev.HoldingTransferred.__name__
 
 UNREAD = 20
 """How many of the lost records no projection had read."""
@@ -55,6 +58,16 @@ def loss_messages(lost: list[Record], disk: Disk, side: VenueSide, now_ns: int) 
     return [*known.messages(), (account, accepted, now_ns)]
 
 
+def accept_loss(lost: list[Record], disk: Disk, side: VenueSide, speak: Speak, now_ns: int) -> None:
+    """Accept a loss as a person does, and see that it loses no transfer that a command answered."""
+    before = len(disk.rows)
+    disk.accept(loss_messages(lost, disk, side, now_ns))
+    written = {(one.at_ns, one.body) for one in disk.rows[before:] if one.kind == TRANSFERRED}
+    for record in lost[: max(1, len(lost) - UNREAD)]:
+        if record.kind == TRANSFERRED and (record.at_ns, record.body) not in written:
+            speak("owners", f"what was transferred is lost with the journal: {decode(record)}")
+
+
 def _take(known: Known, record: Record) -> None:
     """Note a record as the projections' rows tell of it."""
     message = decode(record)
@@ -71,6 +84,8 @@ def _take(known: Known, record: Record) -> None:
             known.orders.append(order)
             if identity is not None:
                 known.names[order.account, order.id] = identity
+        case ev.HoldingTransferred():
+            known.transfers.append(entry)
         case ev.OrderFilled():
             known.fills.append(entry)
         case ev.FillsListed(account=account, fills=fills):

@@ -47,7 +47,7 @@ from engine.lab.simulate.network import MS, Later, Network, S
 from engine.lab.simulate.order_judges import DECIDED, LEAVING, late_operation
 from engine.lab.simulate.outages import judge_contradictions
 from engine.lab.simulate.process import EngineDied, Process
-from engine.lab.simulate.put_back import Homes, PutBack, loss_messages
+from engine.lab.simulate.put_back import Homes, PutBack, accept_loss
 from engine.lab.simulate.tapes import Tapes
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
@@ -328,7 +328,7 @@ class SimulatedAccount:
             self.later(self.now() + S, self.start)
             return  # a person is slower than what is on its way
         if self._lost is not None:
-            self.disk.accept(loss_messages(self._lost, self.disk, self.side, self.now()))
+            accept_loss(self._lost, self.disk, self.side, self.speak, self.now())
             self._left |= self.homes.gone
             self._lost = None
             set_latch(self.kill_path, WHO, self.now())

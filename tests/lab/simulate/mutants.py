@@ -9,6 +9,7 @@ import msgspec
 
 from engine.bots.core import AccountCore
 from engine.domain.effects import MergePairs, PlaceOrder
+from engine.domain.events import HoldingTransferred
 from engine.domain.fills import FillState
 from engine.domain.inputs import StartedOver
 from engine.domain.instruments import Instrument, Leg, Side
@@ -587,6 +588,26 @@ def _owners_are_lost_at_a_restart(patch: Patch) -> None:
     patch.setattr(Ledger, "restore", merged)
 
 
+def _transfers_are_lost_at_a_restart(patch: Patch) -> None:
+    receive = Executor.receive
+
+    def forgetting(self: Any, given: Any, now_ns: int) -> Any:
+        lost = type(given) is HoldingTransferred and not self._started
+        return [] if lost else receive(self, given, now_ns)
+
+    patch.setattr(Executor, "receive", forgetting)
+
+
+def _lost_transfers_stay_lost(patch: Patch) -> None:
+    messages = Known.messages
+
+    def unread(self: Any) -> Any:
+        self.transfers.clear()
+        return messages(self)
+
+    patch.setattr(Known, "messages", unread)
+
+
 def _owners_cross(patch: Patch) -> None:
     plan = planning.plan
     patch.setattr(planning, "behind", lambda levels, _: levels)
@@ -685,6 +706,14 @@ MUTANTS = (
     Mutant("two owners cross", _owners_cross, (), 24, 2.0),
     Mutant("an order by hand meets a bot's", _a_person_crosses_bots, (), 12, 2.0),
     Mutant("a person sells what bots hold", _a_person_sells_what_bots_hold, (), 12, 2.0),
+    Mutant("a restart loses a transfer", _transfers_are_lost_at_a_restart, (F.CRASH,), 12, 2.0),
+    Mutant(
+        "a transfer is lost with the journal",
+        _lost_transfers_stay_lost,
+        (F.JOURNAL_LOST, F.BACKUP_RESTORED),
+        24,
+        2.0,
+    ),
     Mutant("a transfer books one side", _transfers_book_one_side, (), 12, 2.0),
     Mutant("a fill is another owner's", _the_first_owner_gets_every_fill, (), 12, 2.0),
     Mutant("silence is taken for a refusal", _silence_is_refusal, (F.LOST_AFTER,), 24, 2.0),
