@@ -221,6 +221,8 @@ GLOSSARY = {
     "Price": "In cents for markets that pay 1.00, between 0\N{CENT SIGN} and 100\N{CENT SIGN}.",
     "Tick / lot": "The smallest steps of price and size.",
     "Held": "What a position holds, pending included: tokens of a market, or what a pair trades.",
+    "Cannot be sold": "Why a holding is too small to be sold as it is: below the venue's least "
+    "size or value of an order. *Positions* has the column where there is such a holding.",
     "Side / leg": "BUY or SELL, and of which token: YES or NO.",
     "Order": "One request to buy or sell, with its own number, identified before it is sent.",
     "Post-only": "An order that may rest but never take: if it would take, the venue refuses it.",

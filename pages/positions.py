@@ -54,6 +54,7 @@ POSITIONS = columns_of(
     Col("value"),
     Col("mark", "YES mark", ColKind.PRICE),
     Col("mark_words", "Mark"),
+    Col("dust_words", "Cannot be sold"),
     Col("held_for"),
     Col("bot"),
     Col("realised"),
@@ -75,6 +76,7 @@ def held(mode: Mode, now: int) -> list[Row]:
             **pnl.sizes(row),
             "held_words": pnl.held_words(row),
             "mark_words": pnl.mark_words(row),
+            "dust_words": pnl.dust_words(row),
             "held_for": age(max(0, now - row["opened_ns"])),
         }
         for row in ask(money_views.held, engine_id(), mode=mode, before=behind)
@@ -82,9 +84,13 @@ def held(mode: Mode, now: int) -> list[Row]:
 
 
 def columns(rows: list[Row]) -> dict[str, tuple[str, str]]:
-    """Return a column per leg where all rows are binaries, else what is held in words."""
+    """Return a column per leg where all rows are binaries, else what is held in words.
+
+    Why something cannot be sold has a column where something cannot.
+    """
     left_out = WORDED if all(map(names.cents, rows)) else LEGS
-    return {name: one for name, one in POSITIONS.items() if name not in left_out}
+    sold = () if any(row["dust_words"] for row in rows) else ("dust_words",)
+    return {name: one for name, one in POSITIONS.items() if name not in (*left_out, *sold)}
 
 
 def figures(mode: Mode) -> None:

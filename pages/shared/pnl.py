@@ -369,6 +369,33 @@ def held_words(row: Row) -> str:
     return f"{names.size(found['yes'])} YES, {names.size(found['no'])} NO"
 
 
+def dust_words(row: Row) -> str:
+    """Say in a sentence why a holding cannot be sold as it is; empty = it can, or is held short.
+
+    A pair's is below the venue's least size or value, a binary's leg below the least size. What is
+    held long or short is closed by reduce-only, which has no minimum.
+    """
+    found, least = sizes(row), row["smallest"]
+    if row["signed"] or least is None:
+        return ""
+    base = names.base(row["instrument"])
+    if names.cents(row):
+        small = [leg for leg in ("yes", "no") if 0 < (found[leg] or 0) < least]
+        if not small:
+            return ""
+        legs = " and ".join(leg.upper() for leg in small)
+        return f"{legs} below the least order of {names.size(least)}: kept until it resolves"
+    if not found["yes"]:
+        return ""
+    if found["yes"] < least:
+        least_text = f"{names.size(least)} {base}"
+        return f"dust: the least order is {least_text}, it cannot be sold until it grows"
+    if row["mark"] is not None and row["value"] < row["least"]:
+        worth = money(row["least"], row["currency"])
+        return f"dust: the least order is worth {worth}, it cannot be sold until it is worth that"
+    return ""
+
+
 def mark_words(row: Row) -> str:
     """Return a position's mark in its venue's style, a binary's with the leg it is of.
 

@@ -41,6 +41,11 @@ _AT_COST = "abs(t.yes_cost_micro) + t.no_cost_micro"
 """How large a position is: what a short was opened for is below 0."""
 _TERMS = "LEFT JOIN listings l ON l.engine_id = t.engine_id AND l.instrument = t.instrument"
 _SIGNED = "coalesce(l.signed, 0)"
+_SMALLEST = (
+    "max(json_extract(i.body, '$.size_min'), json_extract(i.body, '$.lot')) AS smallest, "
+    "coalesce(json_extract(i.body, '$.notional_min_micro'), 0) AS least_micro"
+)
+"""The venue's least size and least value of an order."""
 _HELD = " AND t.mode = ? AND t.opened_ns IS NOT NULL"
 
 _MARKED = scaled(
@@ -67,7 +72,8 @@ def held(
     YES-space, None where there never was one; then `unrealised` and `pnl` are None too. A pending
     token may still vanish. Of what is held long or short (`signed`) margin stands beside it
     (`storage.views.margins`), sizes and costs are below 0 where it is short, and `pnl` has the
-    `funding` of the instrument in it.
+    `funding` of the instrument in it. `smallest` and `least` are the venue's least size and value
+    of an order.
     """
     only = {name: one for name, one in (("account", account), ("instrument", instrument)) if one}
     where = _HELD + "".join(f" AND t.{name} = ?" for name in only)
@@ -80,12 +86,12 @@ def held(
         key=(_AT_COST, "t.account", "t.instrument"),
         before=before,
         columns=f"t.*, {_AT_COST} AS at_cost, i.kind, i.market, i.closes_ns, i.price_decimals, "  # noqa: S608 our own words
-        f"i.size_decimals, {_SIGNED} AS signed, coalesce((SELECT sum(p.funding_micro) "
+        f"i.size_decimals, {_SMALLEST}, {_SIGNED} AS signed, coalesce((SELECT sum(p.funding_micro) "
         "FROM positions p WHERE p.engine_id = t.engine_id AND p.account = t.account "
         "AND p.instrument = t.instrument), 0) AS funding_micro",
     )
     for row in found:
-        for name in SIZES:
+        for name in (*SIZES, "smallest"):
             row[name] = shown(row[name], row["size_decimals"])
         mid2, decimals = row.pop("mid2"), row["price_decimals"]
         row["mark"] = None if mid2 is None else shown(mid2, decimals)

@@ -17,12 +17,13 @@ from engine.domain.telemetry import BookTop
 from engine.venues.demo.profiles import SPOT
 from engine.venues.demo.spot import spot_instrument
 from pages.kit import names
-from pages.shared import listing, ticket
-from storage.database import writing
+from pages.shared import listing, pnl, ticket
+from storage.database import reading, writing
 from storage.live import HoldingSeen, put_books, put_holdings, put_instrument
 from storage.projected import PROJECTED
 from storage.projected.listings import ListingRow
 from storage.projected.positions import PositionRow
+from storage.views import money as money_views
 from tests.pages.seen import bodies, figures
 from tests.pages.test_asking import desk, left, press, texts, words
 
@@ -66,9 +67,38 @@ def test_positions_say_what_is_held_in_the_pairs_own_words(held: Config, opened:
     page = opened("positions")
     row = page.dataframe[0].value.iloc[0]
     assert (row["held_words"], row["mark_words"]) == ("0.01234 BTC", "65,009.5")
-    assert {"yes", "no", "mark"}.isdisjoint(row.index)
+    assert {"yes", "no", "mark", "dust_words"}.isdisjoint(row.index)
     owner = page.dataframe[1].value.iloc[0]
     assert (owner["leg"], owner["size"]) == ("BTC", 0.01234)
+
+
+@pytest.mark.parametrize(
+    ("size", "value", "says"),
+    [
+        (1_234_000, 802_220_000, ""),
+        (9_000, 5_850_000, "the least order is 0.0001 BTC"),
+        (10_000, 500_000, "the least order is worth 1.00 pUSD"),
+        (0, 0, ""),
+    ],
+)
+def test_a_holding_too_small_to_be_sold_says_so_beside_its_row(
+    held: Config, size: int, value: int, says: str
+) -> None:
+    with writing(held.state_path) as connection:
+        connection.execute("UPDATE holdings SET yes_settled = ?, value_micro = ?", (size, value))
+    with reading(held.state_path) as connection:
+        (row,) = money_views.held(connection, "pitboss", mode=Mode.DEMO)
+    found = pnl.dust_words(row)
+    assert says in found if says else not found
+
+
+def test_positions_have_a_column_for_dust_where_there_is_some(held: Config, opened: Opened) -> None:
+    with writing(held.state_path) as connection:
+        connection.execute("UPDATE holdings SET yes_settled = 9000, value_micro = 5850000")
+    row = opened("positions").dataframe[0].value.iloc[0]
+    assert row["dust_words"] == (
+        "dust: the least order is 0.0001 BTC, it cannot be sold until it grows"
+    )
 
 
 def test_the_market_page_names_no_leg_no_cent_and_no_outcome(held: Config, opened: Opened) -> None:
