@@ -124,6 +124,8 @@ class WatchedMarket(msgspec.Struct, frozen=True, kw_only=True):
     """It left the filter the bot follows: what is held there is worked out, nothing is added."""
     rest: Rest | None = None
     """The bot's own pause there; None = it may open."""
+    reached: bool = False
+    """It holds the position it wants there, and nothing of that is left to do."""
 
 
 class BotStatus(msgspec.Struct, frozen=True, kw_only=True):

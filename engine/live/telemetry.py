@@ -13,6 +13,7 @@ from engine.caches.views import BookView
 from engine.domain.bots import BotState
 from engine.domain.catalog import IndicatorEntry, StrategyEntry, VenueEntry
 from engine.domain.instruments import AccountId, InstrumentId, Mode, Side
+from engine.domain.intents import Target
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import (
     BookTop,
@@ -414,11 +415,15 @@ def _unlisted(bot_runner: BotRunner) -> str:
 def _watched(executor: Executor, cell: Cell) -> WatchedMarket:
     key = cell.instrument
     left, denied = executor.explain(key, cell.bot.name)
+    wanted = executor.intent(key, cell.bot.name)
+    holds = isinstance(wanted, Target) and wanted.position != 0
+    waits = left or denied is not None or executor.working(key, cell.bot.name)
     return WatchedMarket(
         instrument=key,
         left=tuple(dict.fromkeys(one.reason for one in left)),
         denied="" if denied is None else denied.reason,
         rest=cell.rest,
+        reached=holds and not waits,
     )
 
 

@@ -15,11 +15,13 @@ from engine.domain.bots import BotState
 from engine.domain.decisions import Rest
 from engine.domain.events import HealthChanged, InstrumentListed
 from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId, Kind, Mode, Side
-from engine.domain.intents import Quotes
+from engine.domain.intents import Quotes, Target, Urgency
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import EngineStatus, StreamLost, WatchedMarket
+from engine.live import telemetry
 from engine.live.telemetry import LEVELS, Telemetry, books_of
 from engine.runtime.services import USER_FEED
+from tests.executor.conftest import SHARE, Rig
 from tests.live.trading_desk import Exchange, TradingDesk
 
 
@@ -34,6 +36,7 @@ def view_of(name: str) -> BookView:
 
 
 MINE = InstrumentId("demo:1")
+RIGGED = InstrumentId("venue:m1")
 
 
 def resting(number: int, level: int, remaining: int, *, bid: bool = True) -> Any:
@@ -156,6 +159,28 @@ async def test_a_bot_says_where_it_rests_whoever_else_trades_there(tmp_path: Pat
             if one.instrument == MINE
         )
         assert seen.rest == cell.rest
+
+
+def test_a_position_is_reached_where_nothing_of_it_is_left_to_do() -> None:
+    rig = Rig()
+    cell: Any = SimpleNamespace(
+        instrument=RIGGED, bot=SimpleNamespace(name=rig.build.bot), rest=None
+    )
+
+    def reached(*messages: object) -> bool:
+        rig.feed(*messages)
+        return telemetry._watched(rig.executor, cell).reached
+
+    def wanted(position: int) -> Target:
+        return Target(
+            bot=rig.build.bot, instrument=RIGGED, position=position, limit_price=5_200,
+            urgency=Urgency.CROSS, valid_until_ns=rig.now + 10**12,
+        )  # fmt: skip
+
+    assert not reached(rig.mark(), wanted(0)), "it wants nothing"
+    assert not reached(wanted(100 * SHARE)), "its order is on its way"
+    rig.send(1)
+    assert reached(rig.fill(1, 100, price=5_100))
 
 
 async def test_an_account_whose_private_stream_is_cut_is_named_with_its_mode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from storage.users import ENGINE_ID
 from storage.watch import PriceReached, prices_reached, reading_watch
 from tests.watch.desks import MINUTE
 from tests.watch.stated import (
+    MARKET,
     Stated,
     asked,
     balance,
@@ -201,6 +203,15 @@ def test_a_bot_without_an_order_for_half_an_hour_is_told_with_its_reasons(stated
     ((kind, text),) = stated.told()
     assert kind == "bot_idle"
     assert "daily loss (1), below min (1)" in text
+
+
+def test_a_bot_that_holds_the_position_it_wants_is_not_idle(stated: Stated) -> None:
+    idle_bot(stated)
+    for reached in (True, False):
+        watching = json.dumps([{"instrument": MARKET, "left": [], "reached": reached}])
+        stated.run("UPDATE bots SET watching = ? WHERE name = 'b1'", watching)
+        stated.turn(33 * MINUTE, every=120)
+        assert stated.kinds() == ["bot_idle"] * (not reached)
 
 
 def test_a_bot_that_names_no_market_of_its_venue_is_told_with_that(stated: Stated) -> None:

@@ -59,8 +59,13 @@ class Bots:
 
 
 def _idle(row: PlainDict, working: set[str], minutes: int) -> Trouble | None:
-    """Return the trouble of a bot that runs without an order; None = it rests, or has one."""
+    """Return the trouble of a bot that runs without an order; None = it rests, or has one.
+
+    A bot that holds the position it wants has nothing to place.
+    """
     if row["state"].lower() != RUNNING or row["name"] in working:
+        return None
+    if any(market.get("reached") for market in json.loads(row["watching"])):
         return None
     return Trouble(
         kind=IDLE,
