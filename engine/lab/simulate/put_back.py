@@ -18,6 +18,7 @@ from storage.loss import UNSEEN_MAX, Known, Message
 # -- A journal that lost its end: what a person who accepts that writes ----------------------------
 # The projections have read the lost records but for the last few; the exchange tells the rest.
 
+CASH = ev.CashMoved.__name__
 TRANSFERRED = ev.HoldingTransferred.__name__
 
 UNREAD = 20
@@ -132,11 +133,16 @@ class Homes:
         self.wanted = how
 
     def look(self, now_ns: int) -> None:
-        """Copy the home where it is time."""
+        """Copy the home where it is time, and its first cash is durable.
+
+        A home of before would take the venue's cash of later for its first, with all its fills in.
+        """
         if self._on and now_ns - self._copied_ns >= EVERY_NS:
             self._copied_ns = now_ns
-            self.copies.append(self._disk.copy())
-            del self.copies[:-COPIES_MAX]
+            copy = self._disk.copy()
+            if any(record.kind == CASH for record in self._disk.rows[: copy.rows]):
+                self.copies.append(copy)
+                del self.copies[:-COPIES_MAX]
 
     def put_back(self) -> list[Record]:
         """Become one of the copies; return the records that are gone with that."""

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 import threading
+from random import Random
 
 import pytest
 
+from engine.domain.events import CashKind, CashMoved
+from engine.domain.instruments import AccountId
 from engine.domain.orders import OrderType
 from engine.lab.simulate.beside import ABROAD_AT, draws_perpetual
+from engine.lab.simulate.disk import Disk
 from engine.lab.simulate.faults import Fault
+from engine.lab.simulate.put_back import EVERY_NS, Homes
 from engine.lab.simulate.world import World, simulate
 from tests.lab.simulate.test_seeds import FAILED
 
@@ -52,6 +57,19 @@ def test_a_world_with_a_pair_trades_it_and_no_judge_speaks() -> None:
     outcome = simulate(3, 0.3, faults=(), accounts=1, spot=True)
     assert outcome.verdicts == ()
     assert outcome.counts["pair_fills"] > 1
+
+
+def test_no_home_of_before_its_first_cash_is_put_back() -> None:
+    disk = Disk(Random(1))
+    homes = Homes(disk, Random(1), on=True)
+    cash = CashMoved(
+        account=AccountId("a"), currency="USD", amount_micro=1, kind=CashKind.DEPOSIT
+    )  # fmt: skip
+    for durable, copies in ((0, 0), (1, 1)):
+        disk.accept([("a", cash, 0)])
+        disk.durable = durable  # what a cut of the power would leave
+        homes.look((durable + 1) * EVERY_NS)
+        assert len(homes.copies) == copies
 
 
 def test_a_pair_in_another_currency_is_traded_by_no_account() -> None:
