@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from engine.domain.catalog import Finding
 from engine.domain.money import MICRO
-from engine.errors import BadInput, ConfigError
+from engine.errors import BadInput, ConfigError, os_sentence
 
 if TYPE_CHECKING:
     from engine.lab.recordings.made_bars import BarMarket
@@ -83,6 +83,13 @@ def address(text: str) -> str:
 def say(args: argparse.Namespace, found: Any, text: str) -> None:
     """Print an answer: as one JSON object where that was asked for, else in words."""
     print(json.dumps(found) if args.json else text)
+
+
+def unwritable(path: Path, error: OSError) -> BadInput:
+    """Return the refusal of a file that a person named and that cannot be written."""
+    folder = path.parent
+    why = os_sentence(error) if folder.is_dir() else f"there is no folder {folder}"
+    return BadInput(f"{path} cannot be written: {why}")
 
 
 def findings_text(findings: Iterable[Finding], width: int = 11) -> str:

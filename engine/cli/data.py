@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.cli.arguments import say, whole
+from engine.cli.arguments import say, unwritable, whole
 from engine.clock import WallClock
 from engine.config import Config
-from engine.errors import BadInput, StorageError, os_sentence
+from engine.errors import BadInput
 from engine.lab.formats.importing import (
     ImportRequest,
     Preview,
@@ -221,7 +221,7 @@ def _demo(args: argparse.Namespace, config: Config) -> int:
     try:
         write_whole(args.file, "\n".join([*rows, ""]).encode())
     except OSError as error:
-        raise StorageError(f"{args.file}: {os_sentence(error)}") from None
+        raise unwritable(args.file, error) from error
     said = f"{len(rows) - 1:,} bars of the demo exchange, of no real market: {args.file}"
     say(args, {"bars": len(rows) - 1, "file": str(args.file)}, said)
     return 0

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from engine.cli.arguments import unwritable
 from engine.config import Config
 from engine.domain.plain import PlainDict
 from engine.lab.incident.moment import read_around, read_at
@@ -45,7 +46,10 @@ def run(args: argparse.Namespace, config: Config) -> int:
     result = summary(found)
     if args.html is not None:
         result["html"] = str(args.html)
-        result["html_bytes"] = write(found, args.html)
+        try:
+            result["html_bytes"] = write(found, args.html)
+        except OSError as error:
+            raise unwritable(args.html, error) from error
     print(json.dumps(result) if args.json else describe(result))
     return 1 if found.compared.difference is not None else 0
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from engine.cli.arguments import say
+from engine.cli.arguments import say, unwritable
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.jobs.report import ReportPeriod
-from engine.errors import BadInput, os_sentence
 from storage.database import reading, transaction, writing
 from storage.files import write_whole
 from storage.report_figures import made_report
@@ -60,7 +59,7 @@ def run(args: argparse.Namespace, config: Config) -> int:
         try:
             write_whole(args.html, found.html().encode())
         except OSError as error:
-            raise BadInput(f"{args.html} cannot be written: {os_sentence(error)}") from error
+            raise unwritable(args.html, error) from error
         sys.stderr.write(f"{args.html} is written\n")
     say(args, msgspec.to_builtins(found), f"{found.name}: {found.text()}")
     return 0

@@ -17,7 +17,16 @@ from typing import Any
 
 import msgspec
 
-from engine.cli.arguments import WAIT_S_MAX, WHOLE_MAX, amount, say, short, who_types, whole
+from engine.cli.arguments import (
+    WAIT_S_MAX,
+    WHOLE_MAX,
+    amount,
+    say,
+    short,
+    unwritable,
+    who_types,
+    whole,
+)
 from engine.cli.command import WAIT_S, leave_and_wait
 from engine.clock import WallClock
 from engine.config import Config
@@ -180,7 +189,10 @@ def _export(args: argparse.Namespace, config: Config) -> int:
     if args.file == "-":
         print(text, end="")
         return DONE
-    write_whole(Path(args.file), text.encode())
+    try:
+        write_whole(Path(args.file), text.encode())
+    except OSError as error:
+        raise unwritable(Path(args.file), error) from error
     answer = {"version": found.version, "file": args.file}
     say(args, answer, f"version {found.version} is written to {args.file}")
     return DONE

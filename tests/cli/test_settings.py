@@ -177,6 +177,15 @@ def test_an_engine_that_does_not_answer_is_named(state: Path, said: Said) -> Non
     assert (code, answer["reason"]) == (1, "unanswered")
 
 
+def test_a_file_that_cannot_be_written_is_refused_by_its_own_name(
+    said: Said, tmp_path: Path
+) -> None:
+    file = tmp_path / "away" / "kept.json"
+    code, answer = said("settings", "export", str(file))
+    assert code == 3
+    assert f"{file} cannot be written: there is no folder {file.parent}" in str(answer)
+
+
 def test_what_is_exported_makes_the_same_settings_again(
     state: Path, said: Said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
