@@ -352,8 +352,8 @@ def _tokens_go_to_whoever_is_first(patch: Patch) -> None:
 def _voids_are_ignored(patch: Patch) -> None:
     advance = Ledger.advance
 
-    def unfailing(self: Any, fill: Any, new: Any) -> Any:
-        return advance(self, fill, FillState.RETRYING if new is FillState.FAILED else new)
+    def unfailing(self: Any, fill: Any, new: Any, *when: Any) -> Any:
+        return advance(self, fill, FillState.RETRYING if new is FillState.FAILED else new, *when)
 
     patch.setattr(Ledger, "advance", unfailing)
 
