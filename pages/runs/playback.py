@@ -19,7 +19,15 @@ from pages.kit.tables import Col, ColKind, TableRow, columns_of, table
 from pages.kit.words import NOTHING, SECOND_NS, count, moment, money
 from pages.orders.page import fitting
 from pages.runs import filled
-from pages.runs.played import PlayedMarket, candles_of, offer, pick_market, read_market
+from pages.runs.played import (
+    FILLS_DRAWN,
+    PlayedMarket,
+    candles_of,
+    newest,
+    offer,
+    pick_market,
+    read_market,
+)
 from storage.run_orders import OrderLife
 from storage.ticks import Candle
 from storage.views import Row, shown
@@ -280,7 +288,7 @@ def _chart(
     in_cents = names.cents(watched.terms)
     charts.prices(
         candles,
-        drawn,
+        drawn[-FILLS_DRAWN:],
         10**decimals,
         f"watch:{watched.key}",
         in_cents=in_cents,
@@ -288,8 +296,9 @@ def _chart(
     )
     panels.note(
         f"candles of {step_ns // SECOND_NS:,} s of the mid, or the bars of its file · triangles "
-        f"are its fills{' in YES-space' * in_cents}: up bought, down sold · dotted lines are "
-        "orders that stood"
+        f"are its fills{' in YES-space' * in_cents}"
+        f"{newest(FILLS_DRAWN, len(drawn))}: up bought, down sold · dotted lines "
+        "are orders that stood"
     )
 
 

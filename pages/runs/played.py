@@ -30,6 +30,8 @@ KIND, SLOT = "playback", "run_playback"
 CANDLES_DRAWN = 360
 ORDERS_DRAWN = 1_000
 """Most orders that are drawn as lines: the newest of the period."""
+FILLS_DRAWN = 1_000
+"""Most fills that are drawn as triangles: the newest of the period."""
 FILLS_LISTED = 20
 
 
@@ -160,19 +162,26 @@ def _draw(played: PlayedMarket, since_ns: int, until_ns: int) -> None:
     in_cents = names.cents(terms)
     charts.prices(
         candles,
-        fills,
+        fills[-FILLS_DRAWN:],
         10 ** (terms["price_decimals"] or 0),
         f"traded:{played.key}:{since_ns}:{until_ns}",
         in_cents=in_cents,
         lives=lines(orders[-ORDERS_DRAWN:], terms, since_ns, until_ns),
     )
-    newest = f", the newest {ORDERS_DRAWN:,} of {len(orders):,}" * (len(orders) > ORDERS_DRAWN)
     panels.note(
         f"{played.run['mode']} · candles of {step_ns // SECOND_NS:,} s of the mid, or the bars of "
-        f"its file · dotted lines are its orders while they stood{newest} · triangles are its fills"
-        f"{' in YES-space' * in_cents}: up bought, down sold"
+        "its file · dotted lines are its orders while they stood"
+        f"{newest(ORDERS_DRAWN, len(orders))} · triangles are its fills"
+        f"{' in YES-space' * in_cents}{newest(FILLS_DRAWN, len(fills))}: up bought, down sold"
     )
+    if max(len(orders) - ORDERS_DRAWN, len(fills) - FILLS_DRAWN) > 0:
+        panels.note("Slide to a part of the run for the others.")
     _listed(played.run, fills)
+
+
+def newest(drawn: int, there: int) -> str:
+    """Return how much of what there is is drawn, as a clause; empty = all of it."""
+    return f", the newest {drawn:,} of {there:,}" if there > drawn else ""
 
 
 def standing(orders: Sequence[OrderLife], since_ns: int, until_ns: int) -> list[OrderLife]:

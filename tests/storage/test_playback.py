@@ -55,6 +55,20 @@ def test_no_candle_tells_what_came_after_the_moment(
         assert held(rows).last(MARKET, START + until * S) is None
 
 
+def test_each_of_several_markets_has_its_own_candles_without_a_copy() -> None:
+    rows = {name: [candle(at, price) for at in (0, 1, 7)] for name, price in (("b", 9), ("a", 5))}
+    fields = [
+        {"instrument": name, **{k: getattr(c, k) for k in c.__struct_fields__}}
+        for name, of in rows.items()
+        for c in of
+    ]
+    made = Playback(whole([pa.Table.from_pylist(fields, schema=NO_CANDLES.schema)]), S)
+    for name, of in rows.items():
+        assert made.candles(name, START, START + 9 * S, 99)[1] == of
+        assert made.span(name) == (START, START + 8 * S)
+    assert made.span("c") is None
+
+
 def test_what_was_saved_is_what_is_loaded(tmp_path: Path) -> None:
     made = held([candle(0, 10), candle(7, 12)])
     made.save(tmp_path)

@@ -15,7 +15,7 @@ from engine.domain.legs import Leg
 from engine.domain.orders import Side
 from engine.jobs import kinds
 from engine.jobs.run import JobContext, works
-from pages.runs.played import lines, standing
+from pages.runs.played import lines, newest, standing
 from storage.playback import FILE
 from storage.run_orders import OrderLife
 from tests.jobs.test_playback import claimed
@@ -50,6 +50,21 @@ def test_orders_are_drawn_while_they_stood_and_no_longer_than_the_period() -> No
         (0.7, False, 15, 30),
     ]
     assert lines(found, TERMS | {"price_decimals": None}, 10, 30) == []
+
+
+def test_a_chart_of_thousands_of_fills_says_how_many_it_draws() -> None:
+    assert newest(1_000, 11_179) == ", the newest 1,000 of 11,179"
+    assert newest(1_000, 1_000) == ""
+
+
+def test_a_backtest_of_more_fills_than_are_drawn_draws_the_newest(
+    opened: Opened, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = backtest(config, written(tmp_path / "bars.csv", 400))
+    monkeypatch.setattr("pages.runs.played.FILLS_DRAWN", 1)
+    shown = texts(opened("runs", run=str(number)))
+    assert "triangles are its fills, the newest 1 of " in shown
+    assert "Slide to a part of the run for the others." in shown
 
 
 def test_a_short_backtest_is_charted_at_once_and_each_order_says_why(
