@@ -125,7 +125,7 @@ class WatchedMarket(msgspec.Struct, frozen=True, kw_only=True):
     rest: Rest | None = None
     """The bot's own pause there; None = it may open."""
     reached: bool = False
-    """It holds the position it wants there, and nothing of that is left to do."""
+    """It takes positions, has one there, and nothing is left to do: it waits to leave it."""
 
 
 class BotStatus(msgspec.Struct, frozen=True, kw_only=True):

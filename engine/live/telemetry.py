@@ -13,7 +13,7 @@ from engine.caches.views import BookView
 from engine.domain.bots import BotState
 from engine.domain.catalog import IndicatorEntry, StrategyEntry, VenueEntry
 from engine.domain.instruments import AccountId, InstrumentId, Mode, Side
-from engine.domain.intents import Target
+from engine.domain.intents import Quotes
 from engine.domain.orders import OrderId, OrderState
 from engine.domain.telemetry import (
     BookTop,
@@ -89,6 +89,8 @@ class Telemetry:
         self._rewards = RewardsWatch()
         self._bots_said: dict[str, BotStatus] = {}
         """Every bot as it was reported last."""
+        self._quoting: set[str] = set()
+        """Bots that wanted quotes when one looked: what such a bot holds is not what it wants."""
         self._queues: dict[AccountId, dict[OrderId, int]] = {}
         """What stood before each resting order of an account at most, as reported last."""
 
@@ -151,7 +153,7 @@ class Telemetry:
     def _say(self, bot_runners: Sequence[tuple[str, BotRunner]]) -> None:
         for name, one in bot_runners:
             one.told = one.bot.state
-            self._bots_said[name] = _bot(one)
+            self._bots_said[name] = _bot(one, self._quoting)
 
     def _put_bots(self, now_ns: int) -> None:
         """Put all bots there are: those that are not among them are gone."""
@@ -375,8 +377,11 @@ def queue_ahead(
     return found
 
 
-def _bot(bot_runner: BotRunner) -> BotStatus:
+def _bot(bot_runner: BotRunner, quoting: set[str]) -> BotStatus:
     bot, executor = bot_runner.bot, bot_runner.runner.core.executor
+    if any(isinstance(executor.intent(key, bot.name), Quotes) for key in bot.cells):
+        quoting.add(bot.name)
+    takes = bot.name not in quoting
     return BotStatus(
         name=bot.name,
         mode=executor.mode,
@@ -387,7 +392,7 @@ def _bot(bot_runner: BotRunner) -> BotStatus:
         capital_micro=bot.capital_micro,
         evaluations=bot.evaluations,
         watching=(
-            *(_watched(executor, bot.cells[key]) for key in sorted(bot.cells)),
+            *(_watched(executor, bot.cells[key], takes=takes) for key in sorted(bot.cells)),
             *(WatchedMarket(instrument=key, reduce_only=True) for key in bot_runner.leaving()),
         ),
         unlisted=_unlisted(bot_runner),
@@ -412,11 +417,11 @@ def _unlisted(bot_runner: BotRunner) -> str:
     return f"no such market listed by {venues} so far: {shown}"
 
 
-def _watched(executor: Executor, cell: Cell) -> WatchedMarket:
+def _watched(executor: Executor, cell: Cell, *, takes: bool) -> WatchedMarket:
     key = cell.instrument
     left, denied = executor.explain(key, cell.bot.name)
-    wanted = executor.intent(key, cell.bot.name)
-    holds = isinstance(wanted, Target) and wanted.position != 0
+    held = executor.ledger.owned(key, cell.bot.name)
+    holds = takes and any(leg.settled or leg.pending for leg in (held.yes, held.no))
     waits = left or denied is not None or executor.working(key, cell.bot.name)
     return WatchedMarket(
         instrument=key,

@@ -150,7 +150,9 @@ async def test_a_bot_says_where_it_rests_whoever_else_trades_there(tmp_path: Pat
             bot=BotId("other"), instrument=MINE, bids=(), asks=(), valid_until_ns=9, decision=1
         )
         executor.receive(other, 1)
-        Telemetry(desk.engine).second(1)
+        reporter = Telemetry(desk.engine)
+        reporter.second(1)
+        assert reporter._quoting == set(), "another owner's quotes are not its own"
         await desk.written()
         row = desk.connection.execute("SELECT watching FROM bots").fetchone()
         (seen,) = (
@@ -159,28 +161,31 @@ async def test_a_bot_says_where_it_rests_whoever_else_trades_there(tmp_path: Pat
             if one.instrument == MINE
         )
         assert seen.rest == cell.rest
+        executor.receive(msgspec.structs.replace(other, bot=BotId("maker")), 1)
+        reporter = Telemetry(desk.engine)
+        reporter.second(2)
+        assert reporter._quoting == {"maker"}
 
 
-def test_a_position_is_reached_where_nothing_of_it_is_left_to_do() -> None:
+def test_a_position_is_reached_where_nothing_is_left_to_do_and_no_maker_holds_it() -> None:
     rig = Rig()
     cell: Any = SimpleNamespace(
         instrument=RIGGED, bot=SimpleNamespace(name=rig.build.bot), rest=None
     )
 
-    def reached(*messages: object) -> bool:
+    def reached(*messages: object, takes: bool = True) -> bool:
         rig.feed(*messages)
-        return telemetry._watched(rig.executor, cell).reached
+        return telemetry._watched(rig.executor, cell, takes=takes).reached
 
-    def wanted(position: int) -> Target:
-        return Target(
-            bot=rig.build.bot, instrument=RIGGED, position=position, limit_price=5_200,
-            urgency=Urgency.CROSS, valid_until_ns=rig.now + 10**12,
-        )  # fmt: skip
-
-    assert not reached(rig.mark(), wanted(0)), "it wants nothing"
-    assert not reached(wanted(100 * SHARE)), "its order is on its way"
+    wanted = Target(
+        bot=rig.build.bot, instrument=RIGGED, position=100 * SHARE, limit_price=5_200,
+        urgency=Urgency.CROSS, valid_until_ns=rig.now + 10**12,
+    )  # fmt: skip
+    assert not reached(rig.mark()), "it holds nothing"
+    assert not reached(wanted), "its order is on its way"
     rig.send(1)
     assert reached(rig.fill(1, 100, price=5_100))
+    assert not reached(takes=False)
 
 
 async def test_an_account_whose_private_stream_is_cut_is_named_with_its_mode(
