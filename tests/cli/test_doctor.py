@@ -18,6 +18,7 @@ from engine.domain.catalog import Finding, Grade
 from engine.errors import StorageError
 from storage import schema
 from storage.database import sentence
+from storage.tape_blocks import FILE_MAGIC, framed
 
 
 @pytest.fixture
@@ -217,10 +218,9 @@ def test_what_history_takes_is_said_and_what_is_beyond_its_part_is_warned_of(
     config = Config(home=tmp_path, disk_budget=100_000_000)
     config.tape_folder.mkdir()
     segment = config.tape_folder / f"{1:020d}.tape"
-    segment.touch()
-    os.truncate(segment, 30_000_000)
     day = 86_400 * 10**9
-    os.utime(segment, ns=(10 * day, 10 * day))
+    segment.write_bytes(FILE_MAGIC + framed(b"", 1, 1, 10 * day, 10 * day))
+    os.truncate(segment, 30_000_000)
     found = {one.name: one for one in doctor.history(config, 12 * day)}
     assert list(found) == [
         "journal", "state", "decisions", "tape", "runs", "backups", "ticks",

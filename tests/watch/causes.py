@@ -209,6 +209,7 @@ def other_cash(theirs: int) -> Rig:
     for _ in range(4):
         rig.wait(61)
         rig.feed(BalancesListed(account=ACCOUNT, cash_micro={"USD": theirs}))
+        rig.feed(FillsListed(account=ACCOUNT, since_ns=0, fills=()))  # no fill explains it
         if rig.state(1) is OrderState.CANCELLING:  # a bid adds risk
             rig.feed(rig.event(OrderCancelled, 1))
     return rig
@@ -220,6 +221,7 @@ def other_tokens() -> Rig:
     rig.wait(61)
     for holdings in (((M1, Leg.YES, 40 * SHARE),), (), ()):
         rig.feed(PositionsListed(account=ACCOUNT, holdings=holdings))
+        rig.feed(FillsListed(account=ACCOUNT, since_ns=0, fills=()))
     return rig
 
 
