@@ -109,6 +109,7 @@ def before() -> str:
     return json.dumps([(one.kind, one.name) for one in things()])
 
 
+@pytest.mark.sampled(1)
 def test_every_addition_is_found_and_keeps_its_contract(
     source: Path, before: str, tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_laws_and_contracts_stay_green_with_every_addition_in_its_room(tmp_path:
     assert done.returncode == 0, done.stdout[-8_000:]
 
 
+@pytest.mark.long
 def test_an_added_command_is_taken_and_answered(desk: Programs) -> None:
     output = said(desk, "command", "count-open-orders", "account=demo")
     assert "done" in output
@@ -226,6 +228,7 @@ def test_an_added_page_shows_an_added_kind_of_alert(desk: Programs) -> None:
     assert "Few marbles are left. Buy some." in output
 
 
+@pytest.mark.long
 def test_an_added_command_of_the_command_line_is_run(desk: Programs) -> None:
     assert said(desk, "marbles", "--colour", "red") == "1 red marble\n"
     assert "how many marbles" in said(desk, "--help")

@@ -165,6 +165,7 @@ def tries(parser: argparse.ArgumentParser, command: str) -> Iterator[list[str]]:
     yield [*needed, "surplus", "more"]
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("name", commands())
 def test_garbage_in_any_argument_is_answered_at_once_in_words(name: str, line: Line) -> None:
     home = "desk" if name in DESK else "taken"

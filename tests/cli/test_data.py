@@ -31,6 +31,7 @@ def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.long
 def test_bars_are_imported_listed_proven_played_and_deleted(
     bars: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,6 +157,7 @@ def test_bot_that_raises_is_told_with_the_code_of_a_problem(
 # -- what it keeps ---------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_run_is_stored_and_read_back_through_the_views(
     replay: Callable[..., int], home: Path, tape: Path, capsys: Output
 ) -> None:

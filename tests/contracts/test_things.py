@@ -86,6 +86,7 @@ WRONG = {
 }
 
 
+@pytest.mark.long
 def test_what_breaks_a_contract_is_named(tmp_path: Path) -> None:
     write(tmp_path, BAD)
     code, answer, error = checked(tmp_path / "bad", tmp_path / "home")

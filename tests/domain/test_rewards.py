@@ -130,6 +130,7 @@ LEVELS = st.lists(
 )
 
 
+@pytest.mark.long
 @given(
     st.lists(st.tuples(LEVELS, LEVELS), max_size=5), LEVELS, LEVELS,
     st.sampled_from((1_000, 2_000, 10_000, 17_000, 19_000)),

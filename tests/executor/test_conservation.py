@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any, NamedTuple
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -195,6 +196,7 @@ def assert_kept(ledger: Ledger, summed: Summed) -> None:
     assert state.income_micro.get(CashKind.FUNDING, 0) == summed.funding
 
 
+@pytest.mark.long
 @given(steps)
 @settings(max_examples=150, deadline=None)
 def test_no_asset_is_made_or_lost_by_any_sequence(given_steps: list[Any]) -> None:

@@ -115,6 +115,7 @@ def test_what_rests_within_the_new_limits_keeps_its_place(rig: Any, limits: Any)
     assert lowered(rig, limits) == []
 
 
+@pytest.mark.long
 @given(
     limit=st.floats(0, 60),
     bids=st.integers(5, 50),

@@ -172,6 +172,7 @@ class OfVenue:
         return ledger
 
 
+@pytest.mark.long
 @given(venue_facts, st.randoms(use_true_random=False))
 def test_in_any_order_of_reports_every_owner_has_what_it_would_have_in_the_venues(
     facts: list[VenueFill | int], random: Random

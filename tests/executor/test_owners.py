@@ -575,6 +575,7 @@ class Books:
         )  # fmt: skip
 
 
+@pytest.mark.long
 @given(steps=STEPS)
 @settings(max_examples=120, deadline=None)
 def test_the_account_is_the_sum_of_its_owners_whatever_happens(build: Any, steps: Any) -> None:

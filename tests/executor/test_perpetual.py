@@ -145,6 +145,7 @@ def test_positions_are_the_sum_of_fills_and_equity_is_what_they_are_worth_at_the
     assert ledger.shown_equity_micro(marked(price)) == equity
 
 
+@pytest.mark.long
 @given(st.lists(trades, max_size=12))
 def test_the_venue_nets_owners_so_cash_is_what_one_position_would_have_realised(
     given_trades: list[Trade],

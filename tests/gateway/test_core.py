@@ -421,6 +421,7 @@ actions = st.lists(
 )
 
 
+@pytest.mark.long
 @given(actions)
 @settings(max_examples=200, deadline=None)
 def test_every_place_is_sent_once_or_reported_and_nothing_passes_the_latch(build, actions):

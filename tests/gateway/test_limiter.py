@@ -56,6 +56,7 @@ def test_time_that_goes_back_and_forth_adds_no_token():
 steps = st.lists(st.tuples(st.integers(-SECOND, 3 * SECOND), st.integers(1, 4)), max_size=60)
 
 
+@pytest.mark.long
 @given(st.integers(1, 50), st.integers(1, 20), st.integers(SECOND, 10**18), steps)
 @settings(max_examples=200, deadline=None)
 def test_no_window_holds_more_than_rate_times_its_length_plus_the_burst(rate, burst, now, steps):

@@ -166,6 +166,7 @@ def test_the_candles_of_a_recording_are_what_its_books_and_trades_were(
         assert sum(one.volume for one in shown) == volumes[name]
 
 
+@pytest.mark.long
 def test_a_run_that_is_not_there_kept_nothing_or_placed_nothing_is_refused_in_a_sentence(
     config: Config, tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_recording_of_a_pair_is_evidence_in_its_currency(tmp_path: Path) -> No
     assert (row.product, row.currency, row.quoted) == (Kind.SPOT, "USDC", True)
 
 
+@pytest.mark.long
 def test_bars_that_pass_without_a_decision_said_are_evidence_as_all_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +264,7 @@ def test_the_job_proves_and_says_what_is_missing(tmp_path: Path) -> None:
         works()["prove"](ProveJob(strategy="none", path=str(path)), asked)
 
 
+@pytest.mark.long
 def test_the_command_prints_one_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -194,6 +194,7 @@ def test_a_right_ledger_is_checked_each_minute_and_nobody_is_alarmed(desk: Desk)
     assert not desk.alarms
 
 
+@pytest.mark.long
 def test_a_planted_error_is_seen_twice_and_then_alarmed_with_both_sides(desk: Desk) -> None:
     assert desk.check() == (1, 0, "")
     desk.executor.ledger.state.cash_settled_micro += 1

@@ -101,6 +101,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_writer_killed_in_the_middle_loses_nothing_it_had_written_and_nothing_is_half(
     path: Path, seed: int

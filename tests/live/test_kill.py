@@ -120,6 +120,7 @@ def started(path: Path, how: str) -> subprocess.Popen[str]:
     return program
 
 
+@pytest.mark.long
 def test_a_disk_that_cannot_be_asked_for_a_while_does_not_end_the_looking(tmp_path: Path) -> None:
     home, real = tmp_path / "home", tmp_path / "real"
     real.mkdir()
@@ -169,6 +170,7 @@ def test_loop_that_is_busy_takes_a_kill_and_is_not_ended(tmp_path: Path, how: st
     assert "taken signal" in out
 
 
+@pytest.mark.long
 def test_signal_outlives_a_loop_that_holds_the_interpreter(tmp_path: Path) -> None:
     program = started(tmp_path / "KILL", "deaf")
     program.send_signal(signal.SIGUSR1)
@@ -201,6 +203,7 @@ def test_signal_outlives_an_engine_that_was_stopped_for_longer_than_the_timer(
     assert (tmp_path / "KILL").exists()
 
 
+@pytest.mark.long
 def test_signal_is_received_where_no_mark_can_be_made(tmp_path: Path) -> None:
     (tmp_path / "signalled").mkdir()
     with subprocess.Popen(
@@ -214,6 +217,7 @@ def test_signal_is_received_where_no_mark_can_be_made(tmp_path: Path) -> None:
         assert program.stdout.readline() == "taken signal\n"
 
 
+@pytest.mark.long
 def test_life_that_ended_well_leaves_no_mark(tmp_path: Path) -> None:
     program = started(tmp_path / "KILL", "lives")
     program.send_signal(signal.SIGUSR1)
@@ -255,6 +259,7 @@ def test_loop_that_never_closes_ends_its_process_and_says_where(tmp_path: Path) 
     assert "in wait" in program.stderr
 
 
+@pytest.mark.long
 def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
     program = started(tmp_path / "KILL", "lives")
     program.send_signal(signal.SIGUSR1)
@@ -263,6 +268,7 @@ def test_signal_is_taken_by_a_healthy_loop(tmp_path: Path) -> None:
     assert read_latch(tmp_path / "KILL") is not None
 
 
+@pytest.mark.long
 def test_a_timer_that_cannot_be_made_does_not_end_the_thread_that_receives_kill(
     tmp_path: Path,
 ) -> None:
@@ -283,6 +289,7 @@ def test_signal_is_of_whom_the_latch_names(tmp_path: Path) -> None:
     assert (program.returncode, out) == (0, "taken operator\n")
 
 
+@pytest.mark.long
 def test_signal_given_to_a_librarys_thread_is_handed_on(tmp_path: Path) -> None:
     program = started(tmp_path / "KILL", "stranger")
     program.send_signal(signal.SIGUSR1)

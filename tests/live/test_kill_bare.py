@@ -497,6 +497,7 @@ def test_venue_that_does_not_answer_is_named(
     assert said.count("no two complete listings in a row without an open order: http") == 4
 
 
+@pytest.mark.long
 def test_account_at_a_venue_nobody_can_ask_is_never_called_proven(
     home: Config, venue: Exchange, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -306,6 +306,7 @@ def test_a_kill_cancels_both_sides_beside_a_short_and_leaves_the_short(desk: Des
     assert desk.at_venue()[1] == -600_000
 
 
+@pytest.mark.long
 async def test_a_bot_buys_spot_and_shorts_as_much_of_the_perpetual(desk: Desk) -> None:
     hedger = BotId("hedger")
     async with desk.running():

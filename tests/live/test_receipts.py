@@ -55,6 +55,7 @@ def open_at_the_exchange(port: int) -> int:
     return asyncio.run(ledger_of_the_exchange(port))[2]
 
 
+@pytest.mark.long
 def test_venue_that_is_down_proves_nothing_until_it_is_back(programs: Programs) -> None:
     exchange = programs.demo()
     trading(programs, programs.port)

@@ -150,6 +150,7 @@ async def check_kill(desk: LiveDesk) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", ROWS)
 def test_no_cell_of_a_row_silences_or_stops_the_desk(home: Path, table: str) -> None:
     async def run() -> None:
@@ -178,6 +179,7 @@ def test_no_cell_of_a_row_silences_or_stops_the_desk(home: Path, table: str) -> 
     asyncio.run(run())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 20261122])
 def test_no_mixture_of_damaged_rows_silences_or_stops_the_desk(home: Path, seed: int) -> None:
     chance = Random(seed)

@@ -74,6 +74,7 @@ def test_without_a_watch_the_page_says_that_nothing_is_sent(opened: Opened) -> N
     assert "NO WATCH IS RUNNING" in texts(opened("alerts"))
 
 
+@pytest.mark.long
 def test_a_channel_is_tested_switched_off_and_removed_and_shows_no_secret(
     opened: Opened, config: Config, hook: str
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_rule_is_added_and_removed(opened: Opened, config: Config) -> None:
     assert "nights" not in alerts_of(config).rules
 
 
+@pytest.mark.long
 def test_a_price_alert_is_set_on_its_market_and_removed_on_the_alerts_page(
     opened: Opened, desk: Config
 ) -> None:

@@ -240,6 +240,7 @@ def button(page: AppTest, label: str) -> Any:
     return next(button for button in page.button if button.label == label)
 
 
+@pytest.mark.long
 def test_a_stopped_bot_is_moved_to_its_twin_after_a_dialog(opened: Opened, desk: Config) -> None:
     put_bot(desk, "stopped")
     page = press(opened("bots", bot="maker"), "Move to PAPER…")

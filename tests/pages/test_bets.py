@@ -203,6 +203,7 @@ def test_an_order_of_another_key_is_cancelled_after_a_question_and_one_of_ours_i
     assert (kind, body["account"], body["order"]) == ("CancelForeign", "real", "0xtheirs")
 
 
+@pytest.mark.long
 def test_tokens_are_taken_in_at_the_cost_that_was_typed_or_ignored(
     wallet: Config, opened: Opened
 ) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
+
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 FOLDABLE = {"expander", "popover", "tabs"}
 
@@ -26,6 +28,7 @@ def keyless(source: str) -> list[int]:
     )
 
 
+@pytest.mark.long
 def test_every_foldable_part_of_a_page_has_a_key() -> None:
     found = {
         f"{path.relative_to(PAGES.parent)}:{line}"

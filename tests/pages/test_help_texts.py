@@ -61,6 +61,7 @@ def told(text: str) -> bool:
     return any(re.search(rf"\b{re.escape(term)}s?\b", lower) for term in terms())
 
 
+@pytest.mark.long
 def test_every_column_and_cell_is_explained_or_an_everyday_word() -> None:
     found = set(labels())
     assert len(found) > 80

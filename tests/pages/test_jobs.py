@@ -187,6 +187,7 @@ def test_a_backup_is_asked_for_with_its_arguments(opened: Opened, config: Config
     assert left(config) == [RunJob(job="backup", arguments='{"keep": 5}')]
 
 
+@pytest.mark.long
 def test_what_the_form_asked_for_is_followed_to_its_end(opened: Opened, config: Config) -> None:
     run_engine(config)
     page = opened("jobs", kind="replay")

@@ -364,6 +364,7 @@ def test_a_receipt_is_read_on_risk_and_in_the_journal(desk: Config, opened: Open
     assert '"reported_ns": 1000000001000000000' in page.code[0].value, "every digit of it"
 
 
+@pytest.mark.long
 def test_a_bot_that_does_not_quote_says_what_it_waits_for(desk: Config, opened: Opened) -> None:
     log = DecisionLog(desk.decisions_path, engine_id="pitboss")
     gates = (Gate("healthy", True, 1.0, 1.0), Gate("data_age_ms", False, 7_200.0, 5_000.0))

@@ -124,6 +124,7 @@ def test_a_transfer_is_left_after_a_dialog_that_names_both_owners(
     assert (body["from_owner"], body["to_owner"]) == (MANUAL, MAKER)
 
 
+@pytest.mark.long
 def test_a_person_may_act_for_himself_and_for_bots_that_do_not_run(
     opened: Opened, shared: Config
 ) -> None:

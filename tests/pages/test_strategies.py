@@ -142,6 +142,7 @@ def test_evidence_of_other_code_is_none(
     assert "prove it again" in of_grid["why"]
 
 
+@pytest.mark.long
 def test_a_proof_is_asked_for_by_one_click(config: Config, opened: Opened) -> None:
     prepared(config)
     page = opened("strategies", strategy="grid")

@@ -348,6 +348,7 @@ def loss_if(instrument, yes_wins, held, working):
     return loss
 
 
+@pytest.mark.long
 @given(st.lists(outcome, min_size=1, max_size=3))
 @settings(max_examples=150, deadline=None)
 def test_of_outcomes_of_one_question_at_most_one_wins(build, outcomes):

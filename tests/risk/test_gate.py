@@ -265,6 +265,7 @@ def test_an_instrument_nobody_listed_is_refused(build):
         Desk(build).ask(instrument=build.binary("venue:other").id)
 
 
+@pytest.mark.long
 @given(room=st.integers(1, 10**9), price=st.integers(1, 10**7), taker_ppm=st.integers(0, 20_000))
 @settings(max_examples=300, deadline=None)
 def test_the_most_of_a_fine_size_is_found_in_a_few_looks(build, room, price, taker_ppm):

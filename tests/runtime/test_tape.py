@@ -291,6 +291,7 @@ while True:
 """
 
 
+@pytest.mark.long
 def test_kill_9_leaves_a_tape_that_reads(folder: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(folder)],

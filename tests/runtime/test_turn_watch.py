@@ -77,6 +77,7 @@ def test_it_looks_no_more_however_what_it_looks_at_ended(pair: Any, tmp_path: Pa
     assert not looking.is_alive()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", [loops, loops_and_catches])
 def test_a_strategy_that_loops_stops_alone(pair: Any, tmp_path: Path, wrong: Any) -> None:
     stage, bad, good = pair

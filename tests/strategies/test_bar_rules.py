@@ -183,6 +183,7 @@ def test_a_reversion_trades_as_a_naive_one_does_at_the_next_open(
     assert len(fills) >= 10
 
 
+@pytest.mark.long
 def test_two_runs_are_one_digest_and_a_cost_is_paid(tmp_path: Path) -> None:
     path = file_of(tmp_path, walk(3))
     first, fills = played(options(path), tmp_path / "a")

@@ -102,6 +102,7 @@ def test_pairs_are_written_in_lines_or_behind_semicolons() -> None:
     assert implied_of("a => b\nc=>d;") == implied_of("a => b; c => d")
 
 
+@pytest.mark.long
 def test_no_leg_is_left_open_beyond_the_stated_risk() -> None:
     """Fills come in parts or not at all and books move: the worst world stays within the risk."""
     baskets = mended = 0

@@ -169,6 +169,7 @@ def test_it_trades_as_a_naive_one_does_and_a_restart_changes_nothing(seed: int) 
     assert {name for _, name, _ in trades} == set(NAMES)
 
 
+@pytest.mark.long
 def test_of_two_walks_without_a_link_most_are_never_traded() -> None:
     traded = [bool(Desk(enter=2.0).run(walks(seed))) for seed in range(12)]
     assert sum(traded) <= 4

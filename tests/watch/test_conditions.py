@@ -223,6 +223,7 @@ def test_a_bot_that_names_no_market_of_its_venue_is_told_with_that(stated: State
     assert text.endswith(why)
 
 
+@pytest.mark.long
 def test_a_bot_whose_orders_live_shorter_than_a_look_is_not_idle(stated: Stated) -> None:
     idle_bot(stated)
     for number in range(3):
@@ -343,6 +344,7 @@ def test_what_came_of_a_price_alert_is_kept_for_the_pages(stated: Stated) -> Non
     assert kept().fired == 0, "an edited one begins anew, also where no price is seen"
 
 
+@pytest.mark.long
 def test_a_move_is_measured_within_its_time_and_over_a_restart(stated: Stated) -> None:
     asked(stated, moves=0.1, within_min=10)
     book(stated, 5_000, 5_002)

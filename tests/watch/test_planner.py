@@ -73,6 +73,7 @@ def test_jobs_that_fail_one_after_the_other_are_counted(desk: Watched) -> None:
     assert desk.sends.titles() == ["[WARNING] A job failed"]
 
 
+@pytest.mark.long
 def test_what_goes_on_is_told_again_after_the_rules_time_with_what_is_new(desk: Watched) -> None:
     desk.raise_("kill", account="demo")
     desk.turn(2)
@@ -116,6 +117,7 @@ def test_quiet_hours_hold_warnings_back_and_let_critical_ones_through(desk: Watc
     assert desk.sends.titles()[1:] == ["[WARNING] A large fill"]
 
 
+@pytest.mark.long
 def test_escalation_goes_on_until_a_person_acknowledges(desk: Watched) -> None:
     for name in ("mail", "partner"):
         desk.add_channel(name)
@@ -206,6 +208,7 @@ def test_trouble_that_is_over_is_told_to_who_heard_of_it(desk: Watched) -> None:
     assert len(desk.sends.sent) == 3, "another time is told anew"
 
 
+@pytest.mark.long
 def test_refusals_are_retried_with_growing_waits_and_shown(desk: Watched) -> None:
     desk.sends.answers["phone"] = Outcome(error="answered 500")
     desk.raise_("kill")
@@ -232,6 +235,7 @@ def test_a_wait_the_channel_asks_for_is_kept(desk: Watched) -> None:
     assert len(desk.sends.sent) == 2
 
 
+@pytest.mark.long
 def test_a_message_that_no_attempt_of_a_day_delivers_is_given_up_and_shown(desk: Watched) -> None:
     desk.sends.answers["phone"] = Outcome(error="wrong token", permanent=True)
     desk.settle({"rules": {"warning": {"mute": True}}})

@@ -171,6 +171,7 @@ def test_after_older_lives_plans_are_proven_again_from_the_first_start_that_was_
     assert found.same >= later - found.idle > 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("seed", "minutes"), [(6, 0.4), pytest.param(9, 1.5, marks=pytest.mark.soak)]
 )

@@ -329,6 +329,7 @@ ODD = ("", "x", "0", "-1", "1e-3", "1.123456789", " 2.5 ", "99999999999", "+1", 
 """Cells as files have them that are not plain."""
 
 
+@pytest.mark.long
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -112,6 +112,7 @@ def test_a_call_that_was_ended_is_not_made_again_and_its_words_are_those_of_then
     assert found.evaluations > 0 or failed.event is not None
 
 
+@pytest.mark.sampled(1)
 def test_a_tape_of_before_ends_too_and_says_the_same(past: Config) -> None:
     """Without what ended the call it is made again, and is ended again."""
     entries = list(read(past.tape_folder, warn=print))

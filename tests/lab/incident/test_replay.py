@@ -65,6 +65,7 @@ def test_a_record_that_was_decided_otherwise_is_named(past: Config, journal: Jou
     assert found.sentence().startswith("IT DIFFERS: record")
 
 
+@pytest.mark.long
 def test_a_report_that_was_received_otherwise_is_found_by_what_follows(
     past: Config, journal: Journal
 ) -> None:
@@ -82,6 +83,7 @@ def stored(past: Config, kind: type[StoredDecision | StoredPlan]) -> list[Any]:
     return sorted(rows, key=lambda one: one.row)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [StoredDecision, StoredPlan])
 def test_a_changed_row_of_the_decision_log_is_named(
     past: Config, kind: type[StoredDecision | StoredPlan]

@@ -120,6 +120,7 @@ def test_it_has_cash_funding_and_one_digest(tmp_path: Path) -> None:
     assert played(path)[0].digest == result.digest
 
 
+@pytest.mark.long
 def test_without_a_mark_nothing_is_opened_and_the_limit_says_so(tmp_path: Path) -> None:
     told = [(at, one) for at, one in day(TERMS) if not isinstance(one, MarkPriced)]
     result, _ = played(recorded(tmp_path / "day", told))

@@ -152,6 +152,7 @@ def test_what_is_passed_over_changes_no_order_fill_or_decision(
     assert quick[0].digest == whole[0].digest
 
 
+@pytest.mark.long
 @settings(
     max_examples=14,
     deadline=None,

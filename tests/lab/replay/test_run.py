@@ -181,6 +181,7 @@ def test_equity_points_are_thinned_and_the_last_is_kept(
     assert result.equity[-1][1] == result.equity_end_micro
 
 
+@pytest.mark.long
 def test_intent_ends_with_its_market_and_nothing_is_left_open(
     tape: Path, quoting: dict[str, str]
 ) -> None:
@@ -270,6 +271,7 @@ def test_two_runs_have_one_digest(prepared: Make, result: ReplayResult) -> None:
     assert prepared().run(quiet).digest == result.digest
 
 
+@pytest.mark.long
 def test_full_journal_and_digest_alone_agree(prepared: Make, result: ReplayResult) -> None:
     full = prepared(journal_full=True)
     assert full.run(quiet).digest == result.digest
@@ -296,6 +298,7 @@ def test_what_a_person_changes_changes_the_digest(
 # -- counting --------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_fills_are_counted_by_how_their_size_is_known(tape: Path, quoting: dict[str, str]) -> None:
     class Mixed(Played):
         """Every third trade was printed, every third has no size, every third was inferred."""
@@ -325,6 +328,7 @@ def test_fills_are_counted_by_how_their_size_is_known(tape: Path, quoting: dict[
     assert_sums_agree(result)
 
 
+@pytest.mark.long
 def test_orders_of_the_journal_are_the_orders_counted(prepared: Make) -> None:
     full = prepared(journal_full=True)
     result = full.run(quiet)
@@ -351,6 +355,7 @@ def _resolved(tape: Path, quoting: dict[str, str], after_s: int, payout: int) ->
     return replay_of(recording, quoting).run(quiet)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("payout", [0, 500_000, MICRO])
 def test_resolved_market_is_paid_and_the_other_stays_unresolved(
     tape: Path, quoting: dict[str, str], payout: int
@@ -500,6 +505,7 @@ def test_torn_recording_is_played_to_the_tear_and_then_told(
     assert "OrderFilled" in kinds
 
 
+@pytest.mark.long
 def test_progress_is_told_with_events_and_seconds(
     prepared: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_a_death_with_any_record_leaves_no_order_without_its_name(
     assert max(arrived) > 10
 
 
+@pytest.mark.long
 def test_a_death_between_commit_and_first_byte_leaves_a_name_and_no_order(tmp_path: Path) -> None:
     with silent(), without_gc():
         for moment in range(12):

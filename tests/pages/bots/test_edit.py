@@ -182,6 +182,7 @@ def test_a_version_in_force_is_not_told_as_waiting(opened: Opened, desk: Config)
     assert not any("Saved as version" in one.value for one in page.info)
 
 
+@pytest.mark.long
 def test_a_form_sent_unchanged_changes_nothing(opened: Opened, desk: Config) -> None:
     page = press(edit(opened), "Show what changes in maker")
     assert any("Nothing differs" in one.value for one in page.markdown)
@@ -225,6 +226,7 @@ def test_a_bot_at_work_is_neither_changed_nor_removed(
     assert button(page, "Remove…").disabled
 
 
+@pytest.mark.long
 def test_a_removed_bot_is_gone_from_the_settings_after_two_clicks(
     opened: Opened, desk: Config
 ) -> None:
@@ -236,6 +238,7 @@ def test_a_removed_bot_is_gone_from_the_settings_after_two_clicks(
     assert not any("no bot manages it" in one.value for one in page.warning)
 
 
+@pytest.mark.long
 def test_a_removed_bot_is_restored_as_it_was_and_its_page_says_what_became_of_it(
     opened: Opened, desk: Config
 ) -> None:

@@ -358,6 +358,7 @@ def test_a_preset_fills_the_parameters_in(opened: Opened, desk: Config) -> None:
     assert field(page, "number_input", "wizard_market_maker_1_levels").value == 2
 
 
+@pytest.mark.long
 def test_a_duplicate_begins_with_all_but_the_name(opened: Opened, desk: Config) -> None:
     saved(desk, {"bots": {"maker": MAKER | {"priority": 3}}})
     page = press(opened("bots", bot="maker"), "Duplicate…")

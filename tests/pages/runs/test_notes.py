@@ -20,6 +20,7 @@ Opened = Callable[..., AppTest]
 HOSTILE = "<script>alert(1)</script> **loud**"
 
 
+@pytest.mark.long
 def test_a_note_is_written_found_by_its_tag_and_shown_escaped(
     opened: Opened, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

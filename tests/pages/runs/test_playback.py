@@ -7,6 +7,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
@@ -83,6 +84,7 @@ def test_what_failed_counts_as_nothing_bought() -> None:
     assert net([], "demo:X") == "nothing"
 
 
+@pytest.mark.long
 def test_prices_are_asked_for_then_watched_fill_by_fill(
     opened: Opened, config: Config, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ traded = st.tuples(
 )  # fmt: skip
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.lists(traded, max_size=10), st.sampled_from((1, 7, 100)))
 def test_all_round_trips_of_a_pair_are_what_its_position_paid_and_got(

@@ -6,6 +6,7 @@ from decimal import Decimal
 from sqlite3 import Connection
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +113,7 @@ def test_funding_that_came_late_is_of_the_round_trip_that_was_open_at_its_stamp(
     assert [row["funding_micro"] for row in rows(both)] == [40, 0]
 
 
+@pytest.mark.long
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(st.lists(st.one_of(fills, paid), max_size=12), st.integers(0, 900), st.integers(-1, 10**8))
 def test_all_round_trips_of_an_owner_are_what_its_position_made(

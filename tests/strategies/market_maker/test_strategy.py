@@ -111,6 +111,7 @@ def test_rare_news_wake_it_and_marks_do_not(stage: Any) -> None:
     assert not stage.price("chainlink:btc/usd", 1.0, S)
 
 
+@pytest.mark.long
 @given(st.dictionaries(st.integers(1, 60), st.integers(0, 900), max_size=8), st.booleans())
 def test_what_lies_below_the_touch_changes_nothing_it_answers(
     make_stage: Any, deeper: dict[int, int], reference: bool

@@ -25,6 +25,7 @@ def test_the_same_seed_gives_the_same_day() -> None:
     assert other.figures.digest != first.digest
 
 
+@pytest.mark.long
 def test_whoever_looks_on_changes_nothing() -> None:
     watched = true_day(3, HOURS, papers(), lambda _: None, THIN)
     alone = true_day(3, HOURS, {}, lambda _: None, THIN)

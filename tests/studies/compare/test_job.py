@@ -20,6 +20,7 @@ from storage.users import ENGINE_ID
 from studies.compare.job import work
 
 
+@pytest.mark.long
 def test_a_job_stores_its_report_once_however_often_it_is_attempted(tmp_path: Path) -> None:
     config = Config(home=tmp_path)
     migrate(config.state_path)

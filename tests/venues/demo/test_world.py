@@ -89,6 +89,7 @@ def test_customers_do_not_move_the_reference_price() -> None:
     assert calendars[0].state() == calendars[1].state()
 
 
+@pytest.mark.long
 def test_judges_agree_over_forty_minutes_of_failing_settlements() -> None:
     made = world(seed=3)
     books = BookJudge()
@@ -190,6 +191,7 @@ def test_the_thin_profile_is_thin() -> None:
     assert (made.outbox.published - published - prints) / 1_800 < 5
 
 
+@pytest.mark.long
 def test_a_naive_makers_markouts_are_negative() -> None:
     """Who rests at the touch without a view is filled when the touch is wrong."""
     markouts: list[float] = []
@@ -234,6 +236,7 @@ def test_the_crowds_wallets_are_refilled_and_money_is_conserved() -> None:
         assert made.wallet(AccountId(name)).cash > 0
 
 
+@pytest.mark.long
 def test_every_market_that_closed_is_resolved_and_paid() -> None:
     made = world(seed=8)
     made.advance(made.now_ns + 1_510 * S)

@@ -63,6 +63,7 @@ async def crowded(served: Served, seconds: int, per_s: float) -> Follower:
     return follower
 
 
+@pytest.mark.long
 async def test_plain_client_stays_in_step_by_hash_under_mixed_load() -> None:
     async with serving(quick(), clock=Clock(NOW_NS)) as served:
         follower = await crowded(served, 10, 150)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from engine.domain.events import OrderAccepted, OrderNotFound, OrderRejected, OrderReported
 from engine.errors import NotSent, OutcomeUnknown, PitbossError, Throttled, VenueClosed
 from engine.gateway.door import Prepared
@@ -33,6 +35,7 @@ async def verdict(venue: PolymarketVenue, prepared: Prepared) -> type:
     return type(event)
 
 
+@pytest.mark.long
 async def test_every_verdict_under_a_storm_of_faults_is_true(served: Served) -> None:
     await served.control("people", signer=signer(1).address, tier="Elite")
     async with adapter(served, kind=3) as (venue, instrument):

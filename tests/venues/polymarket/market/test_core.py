@@ -490,6 +490,7 @@ def test_new_market_is_listed(core, play):
 PRICES = [f"{p / 100:.2f}".rstrip("0") for p in range(1, 100)]
 
 
+@pytest.mark.long
 @settings(max_examples=60)
 @given(
     steps=st.lists(
@@ -528,6 +529,7 @@ def test_told_changes_keep_a_book_equal_to_the_venues(channels, fees, steps):
     assert core.counts.hash_mismatched == 0
 
 
+@pytest.mark.long
 @settings(max_examples=100)
 @given(data=st.data())
 def test_no_damage_to_a_frame_stops_the_channel(channels, fees, data):

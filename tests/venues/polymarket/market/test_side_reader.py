@@ -21,6 +21,7 @@ def units(levels):
 SIDES = st.dictionaries(st.integers(1, 99), st.integers(1, 500), max_size=30)
 
 
+@pytest.mark.long
 @given(st.lists(SIDES, max_size=8))
 def test_incremental_reading_equals_reading_anew(frames):
     rising = SideReader(LevelMap(), rising=True)
