@@ -312,7 +312,7 @@ MUTANTS = (
         _missed_liquidations_stay_missed,
         *LEAPING,
         minutes=1.0,
-        first=2,
+        first=56,
     ),
     perpetual(
         "a liquidation is whoever is first",
