@@ -42,6 +42,8 @@ BYTES_MAX = 256 * 1024 * 1024
 OBJECTS_MAX = 2_000_000
 """So many objects are weighed at most; one that holds more holds too much."""
 
+CODE = (type, ModuleType, FunctionType)
+
 
 class TurnWatch:
     """Looks at the cores of an engine from a thread of its own."""
@@ -132,7 +134,9 @@ class TurnWatch:
                 held = held_by(bot.strategy, self._bytes_max)
                 if held > self._bytes_max:
                     error = MemoryError(
-                        f"its strategy holds more than {self._bytes_max / 2**20:,.0f} MB"
+                        f"its strategy and its plug-in's files hold more than "
+                        f"{self._bytes_max / 2**20:,.0f} MB; what a file keeps outside the "
+                        "strategy stays until the engine is restarted"
                     )
                     self._on_loop(partial(self._stop, core, bot, error))
 
@@ -147,13 +151,16 @@ class TurnWatch:
 
 
 def held_by(thing: object, most: int) -> int:
-    """Return how many bytes hang on an object, code and modules apart; it stops above `most`."""
+    """Return how many bytes hang on an object; it stops above `most`.
+
+    What a plug-in's own classes, functions and files keep counts as held; code of others does not.
+    """
     seen: set[int] = set()
     waiting: list[object] = [thing]
     total = 0
     while waiting and total <= most:
         one = waiting.pop()
-        if id(one) in seen or isinstance(one, type | ModuleType | FunctionType):
+        if id(one) in seen or (isinstance(one, CODE) and not _of_a_plugin(one)):
             continue
         seen.add(id(one))
         if len(seen) > OBJECTS_MAX:
@@ -161,6 +168,11 @@ def held_by(thing: object, most: int) -> int:
         total += sys.getsizeof(one)
         waiting += gc.get_referents(one)
     return total
+
+
+def _of_a_plugin(code: type | ModuleType | FunctionType) -> bool:
+    name = code.__name__ if isinstance(code, ModuleType) else code.__module__
+    return isinstance(name, str) and name.startswith(f"{PACKAGE}.")
 
 
 @contextmanager

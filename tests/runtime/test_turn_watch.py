@@ -273,6 +273,27 @@ def test_a_plugin_that_holds_too_much_stops_alone(
     assert held_by([bytes(1_000)] * 5, 10_000) < 2_000, "one object is counted once"
 
 
+FILE = """
+KEPT = []
+
+class Leaky:
+    seen = []
+
+    def wish(self, cache=[]):
+        {where}.append(bytes(2_000_000))
+"""
+
+
+@pytest.mark.parametrize("where", ["KEPT", "self.seen", "cache"])
+def test_what_its_file_and_its_class_keep_is_weighed_too(where: str) -> None:
+    module: dict[str, Any] = {"__name__": "plugins.leaky.strategies.leaky"}
+    exec(FILE.format(where=where), module)
+    leaky = module["Leaky"]()
+    assert held_by(leaky, 1_000_000) < 100_000
+    leaky.wish()
+    assert held_by(leaky, 1_000_000) > 1_000_000
+
+
 def test_what_a_plugin_held_is_free_again(
     pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
