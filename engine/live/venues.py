@@ -6,6 +6,7 @@ Accounts asks an opening for the runner and its streams, and a venue's market fo
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -74,6 +75,17 @@ class Venues(msgspec.Struct, kw_only=True):
             f"account {settings.name!r} needs the market of {settings.venue!r}, which this engine "
             f"does not receive; those it receives: {received}"
         )
+
+    def unreceived(self, venue: str, accounts: Iterable[AccountSettings]) -> str:
+        """Return why no market of a venue can be received beside them; empty = it can."""
+        if venue not in self.markets:
+            return f"nothing is received of {venue!r}: there are {', '.join(self.markets)}"
+        if self.markets[venue].shared and not any(one.venue == venue for one in accounts):
+            return (
+                f"no account is at {plugins()[venue].title}, so nothing is received there: add a "
+                f"paper account with venue {venue} under Settings and apply it"
+            )
+        return ""
 
 
 def rate_markets(settings: AccountSettings) -> tuple[InstrumentId, ...]:

@@ -32,7 +32,7 @@ from engine.domain.instruments import Instrument, InstrumentId
 from engine.domain.telemetry import FeedStatus
 from engine.errors import BadInput, PitbossError
 from engine.runtime.account_runner import AccountRunner
-from engine.runtime.recording import LiveRecording
+from engine.runtime.recording import MarketDataListener
 from engine.runtime.services import Services, Stream
 from engine.runtime.venue_plugin import MarketData
 from storage.feeds import begin_gap, end_gap
@@ -56,6 +56,9 @@ LASTING = frozenset({InstrumentListed, InstrumentClosed, InstrumentResolved, Str
 KEYS_MAX = 5_000
 """Markets, series and prices received at once."""
 
+OTHER_MARKET = "market:"
+"""Begins the key of a reference that is the mid of a market: no source of prices has it."""
+
 Wants = tuple[tuple[InstrumentId, ...], tuple[str, ...], tuple[str, ...]]
 """(instruments by name, series, keys of reference prices)."""
 
@@ -70,21 +73,14 @@ def wants_of(services: Services, venue: str, runner: AccountRunner) -> Wants:
             bot = bot_runner.bot
             named |= dict.fromkeys(sorted(bot.instruments | bot.followed))
             series |= dict.fromkeys(sorted(bot_runner.bot.series))
-            prices |= dict.fromkeys(bot_runner.bot.declared.references)
+            keys = bot_runner.bot.declared.references
+            prices |= dict.fromkeys(key for key in keys if not key.startswith(OTHER_MARKET))
     executor = runner.core.executor
     named |= dict.fromkeys(executor.ledger.held)
     named |= dict.fromkeys(executor.concerned())
     named |= services.followed.get(runner.account, {})
     ours = tuple(name for name in named if name.startswith(f"{venue}:"))
     return ours, tuple(series), tuple(prices)
-
-
-class MarketDataListener(Protocol):
-    """Who receives it: an account, or a recording."""
-
-    def market(self, events: Iterable[Event], now_ns: int) -> object:
-        """Take market events of one moment."""
-        ...
 
 
 class Subscriber:
@@ -304,7 +300,7 @@ class HubMarket(MarketData):
 
 
 class Recorded:
-    """One recording among those who receive the venue."""
+    """One listener beside the accounts that receive the venue: a recording, most often."""
 
     def __init__(
         self, market: HubMarket, named: tuple[InstrumentId, ...], series: tuple[str, ...]
@@ -313,9 +309,9 @@ class Recorded:
         self._subscribers = market.subscribers
         self._wants = named, series
 
-    async def stream_to(self, recording: LiveRecording) -> None:
-        """Let a recording receive the venue until cancelled."""
-        subscriber = Subscriber(*self._wants, recording)
+    async def stream_to(self, listener: MarketDataListener) -> None:
+        """Let a recording, or another listener, receive the venue until cancelled."""
+        subscriber = Subscriber(*self._wants, listener)
         self._subscribers.append(subscriber)
         try:
             await asyncio.Event().wait()

@@ -38,14 +38,22 @@ FOREVER = 1 << 62
 GAP = "the engine was not running"
 
 
+class MarketDataListener(Protocol):
+    """Who receives a market: an account, a recording, or who reads another venue's prices."""
+
+    def market(self, events: Iterable[Event], now_ns: int) -> object:
+        """Take market events of one moment."""
+        ...
+
+
 class Source(Protocol):
     """Where a market is listened to."""
 
     feed: str
     """How the venue's feed is called."""
 
-    async def stream_to(self, recording: LiveRecording) -> None:
-        """Let a recording receive the market until cancelled."""
+    async def stream_to(self, listener: MarketDataListener) -> None:
+        """Let a recording, or another listener, receive the market until cancelled."""
         ...
 
 

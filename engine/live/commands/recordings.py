@@ -58,11 +58,8 @@ def known(engine: Engine, asked: Sequence[str]) -> set[str]:
     """Return which instruments and series can be recorded with those asked for. Raises BadInput."""
     venue, market = venue_of(asked), market_of(engine, asked)
     accounts = engine.settings.document.accounts.values()
-    if market.shared and not any(one.venue == venue for one in accounts):
-        raise BadInput(
-            f"no account is at {plugins()[venue].title}, so nothing is received there: add a paper "
-            f"account with venue {venue} under Settings, apply it, then record"
-        )
+    if why := engine.part(Accounts).venues.unreceived(venue, accounts):
+        raise BadInput(why)
     views = [
         view.instrument
         for runner in engine.runners.values()

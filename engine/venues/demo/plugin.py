@@ -11,7 +11,7 @@ from engine.domain.money import MICRO
 from engine.domain.settings import AccountSettings
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential
-from engine.runtime.recording import LiveRecording
+from engine.runtime.recording import MarketDataListener
 from engine.runtime.services import Services, Stream
 from engine.runtime.venue_plugin import (
     AccountLink,
@@ -132,7 +132,7 @@ class DemoMarketData(MarketData):
 
 
 class DemoSource:
-    """A stream of the exchange for one recording: its frames are not the engine's."""
+    """A stream of the exchange for one listener: its frames are not the engine's."""
 
     feed = FEED
 
@@ -140,9 +140,9 @@ class DemoSource:
         self._services = services
         self._market = market
 
-    async def stream_to(self, recording: LiveRecording) -> None:
-        """Let a recording receive the exchange until cancelled."""
-        stream = MarketStream(self._services, lambda: [recording], journaled=False)
+    async def stream_to(self, listener: MarketDataListener) -> None:
+        """Let a recording, or another listener, receive the exchange until cancelled."""
+        stream = MarketStream(self._services, lambda: [listener], journaled=False)
         await stream.run(self._market)
 
 

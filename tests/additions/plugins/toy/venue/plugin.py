@@ -29,7 +29,7 @@ from engine.domain.settings import AccountSettings
 from engine.gateway.door import Named, Prepared
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.credentials import Credential
-from engine.runtime.recording import LiveRecording
+from engine.runtime.recording import MarketDataListener
 from engine.runtime.services import HEARTBEAT, USER_FEED, Services, Stream
 from engine.runtime.venue_plugin import (
     AccountLink,
@@ -204,9 +204,9 @@ class ToySource:
     def __init__(self, services: Services) -> None:
         self._now_ns = services.clock.now_ns
 
-    async def stream_to(self, recording: LiveRecording) -> None:
+    async def stream_to(self, listener: MarketDataListener) -> None:
         """Tell it once."""
-        recording.market((InstrumentListed(instrument=MARBLE), BOOK), self._now_ns())
+        listener.market((InstrumentListed(instrument=MARBLE), BOOK), self._now_ns())
         await asyncio.Event().wait()
 
 
