@@ -155,13 +155,12 @@ class BarsAhead(AskedCore):
             if cell.due_ns is not None and cell.due_ns < tick_ns:
                 self._agenda.put(cell, tick_ns)
 
-    def bars_until_ns(self, closes: BarClosed) -> int:
-        """Return until when bars like this one, the next to close, may be taken without a gap.
+    def bars_until_ns(self, known: KnownBars, end_ns: int) -> int:
+        """Return until when such bars may be taken without a gap; `end_ns` = when the next closes.
 
         0 = not now: something is due, or a strategy must be evaluated each time.
         """
-        bar, instrument = closes.bar, closes.instrument
-        end_ns = bar.end_ns
+        instrument = known.instrument
         if self._second_ns != end_ns or self._tick_ns < IDLE_NS or self._effects or self._ready:
             return 0
         if self._tape or self._explanations or self._slices:
@@ -169,8 +168,8 @@ class BarsAhead(AskedCore):
         if self._cells.keys() != {instrument} or not self.reads_bars_alone(instrument):
             return 0
         asked: list[Asked] = []
-        terms, step_ns = self.cache.views[instrument].instrument, end_ns - bar.start_ns
-        until = NEVER
+        terms, step_ns = self.cache.views[instrument].instrument, known.step_ns
+        only, until = [known.spec_text], NEVER
         for cell in self._cells[instrument]:
             bot = cell.bot
             rule: Stays = bot.strategy  # type: ignore[assignment]
@@ -185,7 +184,7 @@ class BarsAhead(AskedCore):
             reader = Reader(self.signals, instrument, bot.reads, end_ns)
             asked.append(Asked(cell, rule, terms, position, reader))
             # Its timer is put off at each bar it reads: among such it does not come up.
-            often = step_ns < bot.timer_ns and [*bot.reads.bars] == [closes.bars]
+            often = step_ns < bot.timer_ns and [*bot.reads.bars] == only
             if due_ns <= end_ns or not often:
                 until = min(until, due_ns)
         self._asked = tuple(asked)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, overload
 
 from engine.domain.bars import Bar
+from engine.domain.instruments import InstrumentId
 from engine.indicators.columns import FloatColumn
 
 
@@ -15,6 +16,16 @@ class KnownBars(Protocol):
     @property
     def spec_text(self) -> str:
         """Which bars they are, as `BarSpec.text`."""
+        ...
+
+    @property
+    def step_ns(self) -> int:
+        """How long each of them is."""
+        ...
+
+    @property
+    def instrument(self) -> InstrumentId:
+        """What they are of."""
         ...
 
     def __len__(self) -> int: ...

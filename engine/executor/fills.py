@@ -423,6 +423,17 @@ def exit_value_micro(
     return value
 
 
+def touch_value_micro(holding: Holding, instrument: Instrument, bid: int, ask: int) -> int:
+    """Return what `exit_value_micro` is at a fresh mark whose book has this touch."""
+    divisor, yes, no = instrument.value_divisor, holding.yes, holding.no
+    long = yes.settled + yes.pending
+    value = long * (bid if long > 0 else ask) // divisor
+    short = no.settled + no.pending
+    if short:
+        value += short * instrument.product.level(_NO, ask) // divisor
+    return value
+
+
 def mid_value_micro(holding: Holding, instrument: Instrument, mark: BookMarked | None) -> int:
     """Return the value at the last two-sided mid, whatever its age: for showing, never for risk."""
     if mark is None or mark.mid2 is None:

@@ -13,7 +13,7 @@ from engine.domain.events import BookMarked
 from engine.domain.instruments import InstrumentId
 from engine.domain.intents import ResidualReason, Target
 from engine.errors import BrokenInvariant
-from engine.executor.fills import mid_value_micro, mid_values_micro
+from engine.executor.fills import mid_value_micro, mid_values_micro, touch_value_micro
 from engine.executor.halts import ExecutorParts, Markets, TradingHalts
 from engine.executor.orders import InstrumentState
 from engine.executor.settings import NEVER
@@ -133,28 +133,38 @@ class Stillness:
         self._keep(equity)
         return True
 
-    def marks(self, extremes: tuple[BookMarked, BookMarked], last: BookMarked, now_ns: int) -> bool:
+    def marks(
+        self, low: tuple[int, int], high: tuple[int, int], last: BookMarked, now_ns: int
+    ) -> bool:
         """Take the marks of many ticks of one instrument at once; False = none: take each alone.
 
-        `extremes` = those of the lowest and of the highest price, `last` = the one of `now_ns`.
-        Equity moves one way with the price, so it was between those two at every tick.
+        `low` and `high` = bid and ask where the price was lowest and highest, `last` = the mark of
+        `now_ns`. Equity moves one way with the price, so it was between those two at every tick.
         """
         key, marks = last.instrument, self._markets.marks
-        before = marks.get(key)
-        if before is None:
+        before, entry = marks.get(key), self._table.instruments[key]
+        bid, ask, proof_ns = last.best_bid, last.best_ask, last.proof_ns
+        if before is None or bid is None or ask is None or proof_ns is None:
             return False
-        equities: list[int] = []
-        for mark in (*extremes, last):
-            marks[key] = mark
-            equities.append(self._equity_micro(now_ns))
-        lowest, highest = min(equities), max(equities)
+        if now_ns - proof_ns > self._gate.mark_age_ns_max:
+            return False
+        marks[key] = last
+        equity = lowest = highest = self._equity_micro(now_ns)
+        terms, holders = entry.instrument, self._table.ledger.holders(key).values()
+        rest = equity - sum([touch_value_micro(one, terms, bid, ask) for one in holders])
+        for bid, ask in (low, high):
+            other = rest + sum([touch_value_micro(one, terms, bid, ask) for one in holders])
+            if other < lowest:
+                lowest = other
+            elif other > highest:
+                highest = other
         # A new peak lifts the floor by no more than the peak moves, whichever of them came first.
         if lowest < self._floor_micro + max(0, highest - self._peak_micro):
             marks[key] = before
             return False
-        self._table.instruments[key].mark = last
+        entry.mark = last
         self._keep(highest)
-        self._gate.breakers.keep_equity(equities[-1])
+        self._gate.breakers.keep_equity(equity)
         return True
 
     def mid_equities_micro(self, instrument: InstrumentId, mids2: Sequence[int]) -> list[int]:

@@ -91,22 +91,23 @@ class Totals:
         """`last` must be full."""
         self._last = last
         self._next = first = last.next
-        self._numbers = np.concatenate((last.values[first:], last.values[:first], numbers))
-        self.totals = self._totals(last.total, len(numbers))
+        self._numbers = [*last.values[first:], *last.values[:first], *numbers.tolist()]
+        self.totals = self._totals(last.total, numbers)
 
-    def _totals(self, total: float, count: int) -> FloatColumn:
+    def _totals(self, total: float, coming: FloatColumn) -> FloatColumn:
         """Return the sum after each number; a row is one round, which begins with a new sum.
 
         Within a row what leaves is taken away and what comes is added, in this order: `accumulate`
         rounds as the running sum does.
         """
         size, numbers, before = self._last.size, self._numbers, self._next + 1
+        count = len(coming)
         rows = -(-(before + count) // size)
         steps = np.zeros((rows * size, 2))
-        steps[before : before + count, 0] = -numbers[:count]
-        steps[before : before + count, 1] = numbers[size:]
+        steps[before : before + count, 0] = -np.array(numbers[:count])
+        steps[before : before + count, 1] = coming
         begins = range(size - self._next, count + 1, size)
-        sums = [total, *(sum(numbers[at : at + size].tolist()) for at in begins)]
+        sums = [total, *[sum(numbers[at : at + size]) for at in begins]]
         steps[::size, 0] = sums[:rows]
         steps[::size, 1] = 0.0
         summed = np.add.accumulate(steps.reshape(rows, 2 * size), axis=1)[:, 1::2].reshape(-1)
@@ -116,7 +117,7 @@ class Totals:
         """Bring the window to where it has taken so many of the numbers."""
         last = self._last
         size = last.size
-        kept = self._numbers[count : count + size].tolist()
+        kept = self._numbers[count : count + size]
         last.next = at = (self._next + count) % size
         last.values = kept[size - at :] + kept[: size - at] if at else kept
         if count:

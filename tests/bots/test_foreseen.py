@@ -54,7 +54,7 @@ def walk(count: int) -> list[Bar]:
 
 def known_ahead(bars: list[Bar]) -> Stretch:
     fields = ("open", "high", "low", "close", "volume")
-    made = [[getattr(bar, field) for bar in bars] for field in fields]
+    made = [np.array([getattr(bar, field) for bar in bars]) for field in fields]
     return Stretch(BarLaws(TERMS, NO_COSTS, bar_spec("1m")), bars[0].start_ns, made, 0)
 
 

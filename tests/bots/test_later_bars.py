@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 from engine.bars.sampler import Sampler
@@ -22,7 +23,7 @@ BARS = 60
 
 def known(first: int) -> Stretch:
     chance = random.Random(first)
-    columns = [[chance.randrange(1, 9) for _ in range(BARS)] for _ in range(5)]
+    columns = [np.array([chance.randrange(1, 9) for _ in range(BARS)]) for _ in range(5)]
     return Stretch(LAWS, 60 * S * first, columns, 0)
 
 

@@ -53,13 +53,14 @@ from engine.lab.recordings.made_bars import (
     NO_COSTS,
     BarLaws,
     BarMarket,
+    IntColumn,
     Stretch,
 )
 
 S = 1_000_000_000
 DAY_NS = 86_400 * S
 FEED = "bars"
-STRETCH_BARS = 1_024
+STRETCH_BARS = 4_096
 """Most bars of one piece: progress is reported after it, and columns are made of it at once."""
 SIZE_DECIMALS_MIN = 4
 """A file of whole volumes still lets an order be a part of one."""
@@ -242,7 +243,7 @@ class BarRecording:
             before_end_ns = stats.last_ns = stretch.end_ns
             stats.events += EVENTS_A_BAR * len(stretch)
             yield stretch
-            before = columns[4][-1]
+            before = int(columns[4][-1])
         if before_end_ns is not None:
             yield before_end_ns, InstrumentClosed(instrument=instrument.id)
 
@@ -366,7 +367,7 @@ class BarColumns:
 
     def stretches(
         self, step_ns: int, decimals: tuple[int, int]
-    ) -> Iterator[tuple[int, int, list[list[int]]]]:
+    ) -> Iterator[tuple[int, int, list[IntColumn]]]:
         """Yield the last line and the first moment of bars without a gap, and their columns.
 
         `decimals` are those of prices and of sizes: open, high, low, close, volume in increments.
@@ -379,7 +380,6 @@ class BarColumns:
             for first in range(begins, ends, STRETCH_BARS):
                 last = min(ends, first + STRETCH_BARS)
                 made = [
-                    (column[first:last] // unit).tolist()
-                    for column, unit in zip(columns, units, strict=True)
+                    column[first:last] // unit for column, unit in zip(columns, units, strict=True)
                 ]
                 yield self.lines[last - 1], int(starts[first]), made

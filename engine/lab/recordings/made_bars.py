@@ -19,7 +19,7 @@ from engine.domain.bars import Bar, BarSpec
 from engine.domain.books import Level
 from engine.domain.events import BarClosed, BookMarked, BookReplaced, Event, TradePrinted
 from engine.domain.fills import SizeSource
-from engine.domain.instruments import Instrument, Side
+from engine.domain.instruments import Instrument, InstrumentId, Side
 from engine.indicators.columns import FloatColumn
 
 EVENTS_A_BAR = 5
@@ -129,17 +129,13 @@ class MadeBar:
         """Return its first event: the book at its open."""
         return self.bar.start_ns, self.laws.book(self.bar.open, self.before)
 
-    @property
-    def first_trade_ns(self) -> int:
-        """When its first trade prints."""
-        return self.bar.start_ns + self.laws.spec.step // 3
-
     def rest(self) -> tuple[tuple[int, Event], ...]:
         """Return its events behind the first one, each with its time."""
         if self._rest:
             return self._rest
         bar, laws = self.bar, self.laws
-        first_ns, third_ns = self.first_trade_ns, laws.spec.step // 3
+        third_ns = laws.spec.step // 3
+        first_ns = bar.start_ns + third_ns
         low = laws.printed(bar.low, bar.volume, _SELL)
         high = laws.printed(bar.high, bar.volume, _BUY)
         first, second = (low, high) if self.falls_first else (high, low)
@@ -160,13 +156,17 @@ class Stretch:
     """Bars that follow one another without a gap; columns in the instrument's units."""
 
     def __init__(
-        self, laws: BarLaws, start_ns: int, columns: Sequence[Sequence[int]], before: int
+        self, laws: BarLaws, start_ns: int, columns: Sequence[IntColumn], before: int
     ) -> None:
         """`columns` = open, high, low, close, volume; `before` = the volume before the first."""
         self.laws = laws
+        self.instrument: InstrumentId = laws.instrument.id
         self.start_ns = start_ns
         self.step_ns = laws.spec.step
-        self._columns = columns
+        self.first_trade_in_ns = self.step_ns // 3
+        """How long after its start the first trade of a bar prints."""
+        self._arrays = columns
+        self._columns: list[list[int]] = [column.tolist() for column in columns]
         self._before = before
         self._made: dict[int, MadeBar] = {}
 
@@ -188,7 +188,7 @@ class Stretch:
         if not first and last == len(self):
             return self
         before = self._columns[4][first - 1] if first else self._before
-        columns = [column[first:last] for column in self._columns]
+        columns = [column[first:last] for column in self._arrays]
         return Stretch(self.laws, self.start_ns + first * self.step_ns, columns, before)
 
     def events(self) -> Iterator[tuple[int, Event]]:
@@ -204,9 +204,18 @@ class Stretch:
             start_ns, traded = self.start_ns + at * self.step_ns, volume[at]
             prices = opened[at], high[at], low[at], close[at]
             bar = Bar(start_ns, start_ns + self.step_ns, *prices, traded, 1 if traded else 0)
-            before = volume[at - 1] if at else self._before
-            known = self._made[at] = MadeBar(self.laws, bar, before or traded)
+            known = self._made[at] = MadeBar(self.laws, bar, self._volume_before(at))
         return known
+
+    def _volume_before(self, at: int) -> int:
+        """Return the volume of the bar before a place; of the first one its own."""
+        volume = self._columns[4]
+        return (volume[at - 1] if at else self._before) or volume[at]
+
+    def opening(self, at: int) -> tuple[int, BookReplaced]:
+        """Return the first event of the bar of a place: the book at its open."""
+        start_ns = self.start_ns + at * self.step_ns
+        return start_ns, self.laws.book(self._columns[0][at], self._volume_before(at))
 
     def bar(self, at: int) -> Bar:
         """Return the bar of a place."""
@@ -223,7 +232,7 @@ class Stretch:
 
     def column(self, name: str, first: int) -> FloatColumn:
         """Return a field of the bars from a place on."""
-        return np.array(self._columns[FIELDS.index(name)][first:], dtype=np.float64)
+        return self._arrays[FIELDS.index(name)][first:].astype(np.float64)
 
     def end_of(self, at: int) -> int:
         """When the bar of a place ends."""
@@ -249,17 +258,17 @@ class Stretch:
 
     @cached_property
     def _mids2(self) -> list[int]:
-        return self.laws.mids2(np.array(self._columns[3], dtype=np.int64))
+        return self.laws.mids2(self._arrays[3])
 
     @cached_property
     def _counts(self) -> list[int]:
-        counts: list[int] = np.minimum(self._columns[4], 1).tolist()
+        counts: list[int] = np.minimum(self._arrays[4], 1).tolist()
         return counts
 
     @cached_property
     def _thin(self) -> list[int]:
         """The places of bars without a book around them."""
-        thin: list[int] = np.flatnonzero(np.array(self._columns[4]) < self.laws.volume_min).tolist()
+        thin: list[int] = np.flatnonzero(self._arrays[4] < self.laws.volume_min).tolist()
         return thin
 
 
@@ -287,9 +296,12 @@ def book_around(instrument: Instrument, price: int, volume: int, market: BarMark
     """Return the book that is assumed at a price, where so much was traded before."""
     tick, lot = instrument.tick, instrument.lot
     size = int(volume * market.volume_share) // market.levels // lot * lot
-    if size > 0 and not market.impact_bps and not market.slippage_bps:
+    if size > 0 and market.levels == 1:
+        away = round(price * market.slippage_bps / BPS)
         return BookReplaced(
-            instrument=instrument.id, bids=((max(tick, price), size),), asks=((price, size),)
+            instrument=instrument.id,
+            bids=((max(tick, price - away), size),),
+            asks=((price + away, size),),
         )
     bids: list[Level] = []
     asks: list[Level] = []

@@ -63,22 +63,22 @@ class BarLane:
             self._driver.pass_timer()
         if end_ns >= self._until_ns or not shown:
             self.leave()
-            made = stretch.made(at)
             if not shown:
-                return TakenBars(1, made.events())
-            if not self._enters(stretch, made):
-                if self._driver.quiet_until(made.closed.instrument, made.bar.end_ns):
+                return TakenBars(1, stretch.made(at).events())
+            if not self._enters(stretch, end_ns):
+                if self._driver.quiet_until(stretch.instrument, end_ns):
+                    made = stretch.made(at)
                     self._traded(made)  # what is due comes with its close: nothing before counts
                     return TakenBars(1, made.rest()[-CLOSING:])
                 # Mostly an order is under way, and all is at rest before the first trade prints.
-                start_ns, book = made.opening()
+                start_ns, book = stretch.opening(at)
                 if self._alone is stretch:
                     self._driver.show(book, start_ns)
                 else:
                     self._driver.play(((start_ns, book),))
-                self._driver.run_until(made.first_trade_ns - 1)
-                if not self._enters(stretch, made):
-                    return TakenBars(1, made.rest())
+                self._driver.run_until(start_ns + stretch.first_trade_in_ns - 1)
+                if not self._enters(stretch, end_ns):
+                    return TakenBars(1, stretch.made(at).rest())
         if self._core.executor.stillness.stopped:
             return self._take_stopped(stretch, at, until_ns)
         if not self._says and (taken := self._take_alike(stretch, at, until_ns)) is not None:
@@ -157,11 +157,10 @@ class BarLane:
     def _marks(self, stretch: Stretch, at: int, count: int) -> bool:
         """Take the marks of so many bars; False = equity may trip a stop among them."""
         laws, end_ns = stretch.laws, stretch.end_of(at + count - 1)
-        closes = stretch.closes(at, count)
-        low, high, last = (
-            laws.mark(price, end_ns - 1) for price in (min(closes), max(closes), closes[-1])
-        )
-        return self._core.executor.stillness.marks((low, high), last, end_ns)
+        closes, touch = stretch.closes(at, count), laws.touch
+        last = laws.mark(closes[-1], end_ns - 1)
+        low, high = touch(min(closes)), touch(max(closes))
+        return self._core.executor.stillness.marks(low, high, last, end_ns)
 
     def equities_micro(self, stretch: Stretch, at: int, count: int, stride: int) -> list[int]:
         """Return the equity shown at the end of each so many of the bars that were just taken."""
@@ -175,11 +174,10 @@ class BarLane:
         view = self._core.cache.views[made.closed.instrument]
         view.last_trade = made.bar.high if made.falls_first else made.bar.low
 
-    def _enters(self, stretch: Stretch, made: MadeBar) -> bool:
-        end_ns = made.bar.end_ns
+    def _enters(self, stretch: Stretch, end_ns: int) -> bool:
         until_ns = self._driver.idle_until_ns()
         if until_ns > end_ns:
-            until_ns = min(until_ns, self._core.bars_until_ns(made.closed))
+            until_ns = min(until_ns, self._core.bars_until_ns(stretch, end_ns))
         if until_ns <= end_ns:
             return False
         executor = self._core.executor
