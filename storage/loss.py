@@ -44,6 +44,7 @@ from storage.journal_writer import (
     record_sum,
 )
 from storage.projection import Loss
+from storage.settings import begun_ns
 
 UNSEEN_MAX = 10_000
 """Numbers of orders that are passed over: more than were ever placed unseen by the projections."""
@@ -79,6 +80,8 @@ class Known(msgspec.Struct, kw_only=True):
     since_ns: int = 0
     """Before this the journal has everything: the time of its last record, of a lost order, or
     since when a listing was asked for that tells of an order the journal lacks."""
+    begun_ns: int = 0
+    """When the home began, by its settings: no account of it was here before."""
     instruments: dict[InstrumentId, Instrument] = {}
     """Terms of everything the journal has listed, as it heard them last."""
     terms: dict[InstrumentId, Instrument] = {}
@@ -87,6 +90,17 @@ class Known(msgspec.Struct, kw_only=True):
     """Names at the venue of the orders the journal has."""
     fence: int = 0
     """The highest start that either file tells of."""
+
+    def made_nothing(self, account: str) -> bool:
+        """Say whether neither file has an order of an account.
+
+        Where its venue has, this is a home of before it traded, and any first cash is of after.
+        """
+        return not self.last.get(account)
+
+    def since(self, account: str) -> int:
+        """Return since when the venue is to be asked what the account did."""
+        return self.begun_ns if self.made_nothing(account) else self.since_ns
 
     def messages(self) -> list[Message]:
         """Return what is to be written, each before what needs it."""
@@ -201,7 +215,7 @@ _LOOKED_AT = (
 
 
 def _orders(connection: sqlite3.Connection, engine_id: str, found: Known) -> None:
-    last = dict(found.last)
+    last, found.begun_ns = dict(found.last), begun_ns(connection, engine_id)
     for row in connection.execute(
         "SELECT * FROM orders WHERE engine_id = ? ORDER BY account, id", (engine_id,)
     ):

@@ -112,6 +112,12 @@ def any_saved(connection: Connection, engine_id: str) -> bool:
     return connection.execute(query, (engine_id,)).fetchone() is not None
 
 
+def begun_ns(connection: Connection, engine_id: str) -> int:
+    """Return when the home's first settings were saved; no account was here before. 0 = none."""
+    query = "SELECT min(at_ns) FROM settings WHERE engine_id = ?"
+    return int(connection.execute(query, (engine_id,)).fetchone()[0] or 0)
+
+
 def in_force(connection: Connection, engine_id: str) -> SettingsVersion:
     return last_in_force(connection, engine_id)[0]
 

@@ -563,6 +563,9 @@ class LossAccepted(AccountEvent, frozen=True, kw_only=True):
     """The last record that the state had read."""
     projected_crc: int
     who: str
+    recount: bool = False
+    """True where the account's first cash, if any, was taken after orders that no file here has
+    made: it is counted anew, so that no fill of them is in it and booked as well."""
 
 
 KeyedEvent = ReferencePriced | Observed

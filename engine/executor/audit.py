@@ -103,7 +103,7 @@ class Audit:
         theirs = event.cash_micro.get(state.currency)
         if theirs is not None:
             self.venue_cash = theirs, now_ns
-        if theirs is None or not self._quiet_since(asked_ns):
+        if theirs is None or state.recount or not self._quiet_since(asked_ns):
             return
         ours = state.cash_settled_micro
         tolerance = self._settings.cash_tolerance_micro

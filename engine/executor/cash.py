@@ -62,6 +62,7 @@ class CashMoves:
             return
         if event.kind is CashKind.DEPOSIT:
             state.funded_ns = state.funded_ns or event.paid_ns or now_ns
+            state.recount = state.recount and bool(event.tokens)
         elif event.payment in state.payments:
             return
         else:

@@ -98,6 +98,8 @@ class LedgerState(msgspec.Struct, kw_only=True):
     """Those by the venue's names, with their times: the last thousand."""
     funded_ns: int = 0
     """When the first cash was booked: what was paid before is in it."""
+    recount: bool = False
+    """True until the first cash is counted anew, behind a recovery of what it already contains."""
     realised_micro: int = 0
     fees_micro: int = 0
     holdings: dict[InstrumentId, Holding] = {}

@@ -131,6 +131,8 @@ class WalletOperations:
         self.state = WalletState()
         self.due_ns = NEVER
         """When `advance` may have something to do."""
+        self.payments_listed = False
+        """True where the venue has listed payments in this life."""
         self._paused: dict[tuple[type, InstrumentId | None], int] = {}
         """Until when something is not asked for after a failure."""
         self._surplus: dict[InstrumentId, int] = {}
@@ -173,6 +175,9 @@ class WalletOperations:
         # No file says how many were lost, nor whether a loss before this one was: time goes on.
         self.state.last = max(self.state.last + event.orders_until, now_ns // MS)
         self.state.listed_ns = min(self.state.listed_ns, event.since_ns)
+        if event.recount:
+            ledger = self._table.ledger.state
+            ledger.recount, ledger.funded_ns, self.state.listed_ns = True, 0, event.since_ns
 
     # -- asking ------------------------------------------------------------------------------------
 
@@ -183,7 +188,8 @@ class WalletOperations:
     def start(self, now_ns: int) -> None:
         """Begin a life: what was asked for before is unknown, what was paid meanwhile is asked."""
         self.doubt(now_ns)
-        if self.state.operations or self._table.ledger.held or self._table.ledger.redeemable:
+        self.payments_listed, ledger = False, self._table.ledger
+        if self.state.operations or ledger.held or ledger.redeemable or ledger.state.recount:
             self.request_payments(now_ns)
             self.look()
 
@@ -564,7 +570,8 @@ class WalletOperations:
             self.redeemed(redemption, now_ns)
         for conversion in event.conversions:
             self.converted(conversion, now_ns)
-        self._questions.answered(AccountQuestion.REDEMPTIONS, event.answers)
+        if self._questions.answered(AccountQuestion.REDEMPTIONS, event.answers) is not None:
+            self.payments_listed = True
         self.state.listed_ns = max(self.state.listed_ns, now_ns - LISTED_WITHIN_NS, 0)
         self.look()
 

@@ -157,6 +157,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
     or only its fills tell of it: without it no fill of it could be booked.
     """
     _teach(venue, account, known)
+    since_ns = known.since(account)
     listed = await venue.open_orders()
     refuse_unread(listed.unread, "open orders")
     found = VenueAnswer(open=len(listed.orders))
@@ -167,7 +168,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
     above = known.last.get(account, 0)
     _number(venue, nameless, above, reports)
     if isinstance(venue, LearnsNames) and above:  # else nothing was placed here that could be lost
-        ended = await venue.unnamed_orders(known.since_ns)
+        ended = await venue.unnamed_orders(since_ns)
         listed_here = known.instruments.keys() | known.terms.keys()
         found.unlisted = [
             f"{one.identity} in {one.instrument}"
@@ -176,7 +177,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
         ]
         ended = [one for one in ended if one.instrument in listed_here]
         _number(venue, ended, above + len(nameless), reports)
-    fills = found.fills = await venue.fills(known.since_ns)
+    fills = found.fills = await venue.fills(since_ns)
     refuse_unread(fills.unread, "fills")
     numbers = {*reports, *(fill.order for fill in fills.fills)}
     for number in sorted(n for n in numbers if (account, n) not in known.have):
@@ -195,7 +196,7 @@ async def _ask(venue: ClosingVenue, account: AccountId, known: Known) -> VenueAn
                 side=report.side,
                 price=report.price,
                 size=report.size,
-                created_ns=known.since_ns,
+                created_ns=since_ns,
             )
         )
     return found
@@ -267,16 +268,23 @@ def _accepted(
             LossAccepted(
                 account=AccountId(account),
                 orders_until=OrderId(_next_order_above(known, asked, account)),
-                since_ns=known.since_ns,
+                since_ns=known.since(account),
                 journal_seq=loss.journal_seq,
                 projected_seq=loss.projected_seq,
                 projected_crc=loss.crc,
                 who=who,
+                recount=_recounts(known, asked, account),
             ),
             now_ns,
         )
         for account in everyone
     ]
+
+
+def _recounts(known: Known, asked: dict[str, VenueAnswer], account: str) -> bool:
+    """Say whether an account's venue alone has orders of it: its first cash is counted anew."""
+    answer = asked.get(account)
+    return known.made_nothing(account) and answer is not None and bool(answer.orders)
 
 
 def _next_order_above(known: Known, asked: dict[str, VenueAnswer], account: str) -> int:
@@ -323,6 +331,7 @@ def _shown(loss: Loss, known: Known, asked: dict[str, VenueAnswer]) -> PlainDict
             "orders_in_unknown_markets": ", ".join(answer.unlisted[:20]),
             "open_at_the_venue": None if answer.not_asked else answer.open,
             "not_asked": answer.not_asked,
+            "first_cash_counted_anew": _recounts(known, asked, name),
             "next_order_above": _next_order_above(known, asked, name),
         }
     return {
@@ -355,6 +364,11 @@ def described(shown: PlainDict) -> str:
             venue += (
                 "; neither file knows the markets of these orders, their fills are NOT BOOKED: "
                 f"{one['orders_in_unknown_markets']}"
+            )
+        if one["first_cash_counted_anew"]:
+            venue += (
+                "; this home is of before its first order: its first cash is counted anew at the "
+                "next start, so that no fill is in it and booked as well"
             )
         closed = one["liquidations_of_pitboss_db"]
         given = one["transfers_of_pitboss_db"]

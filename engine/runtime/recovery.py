@@ -17,7 +17,7 @@ import msgspec
 
 from engine import log
 from engine.domain import effects as fx
-from engine.domain.events import AnyEvent, CashMoved
+from engine.domain.events import AnyEvent, CashMoved, LossAccepted
 from engine.domain.inputs import FORMAT, EngineStarted, SnapshotAtStart
 from engine.domain.instruments import AccountId
 from engine.domain.money import MICRO
@@ -26,6 +26,7 @@ from engine.domain.settings import AccountSettings
 from engine.domain.words import many
 from engine.errors import BadInput, StorageError
 from engine.executor.executor import Executor, ExecutorSettings
+from engine.executor.first_cash import due
 from engine.executor.ledger import Ledger
 from engine.executor.orders import LiveOrder
 from engine.risk.exposure import ExposureBook
@@ -157,6 +158,8 @@ def rebuild(
             apply_record(found.bots, message)
         if type(message) is CashMoved:
             found.funded.add(message.account)
+        elif type(message) is LossAccepted and message.recount:
+            found.funded.discard(message.account)
         for account, executor in executors.items():
             if record.account not in (account, ENGINE_WIDE) or record.seq <= after.get(account, 0):
                 continue
@@ -214,7 +217,8 @@ def _restore(
             if account in executors:
                 executors[account].restore(snapshot.body, snapshot.seq)
                 after[account] = snapshot.seq
-                found.funded.add(account)
+                if not due(executors[account]):  # else it was stopped before its venue had answered
+                    found.funded.add(account)
         except (BadInput, msgspec.DecodeError) as error:
             raise StorageError(
                 f"the snapshot {name!r} at record {snapshot.seq} cannot be read: {error}; "

@@ -27,6 +27,7 @@ from engine.domain.plain import PlainDict
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.errors import AuthRefused, BadInput, BrokenInvariant, ConfigError, PitbossError
 from engine.executor.executor import Executor
+from engine.executor.first_cash import first_micro, uncounted
 from engine.gateway.core import GatewayCore, GatewayMessage
 from engine.gateway.door import Reply, Request, Venue
 from engine.runtime.account_runner import AccountRunner
@@ -159,14 +160,20 @@ class AccountLink:
     async def _fund(self) -> None:
         """Book what the account holds in cash as its first deposit, once two answers agree.
 
-        What is paid later than the second question is then not in it, however late the answer.
+        What is paid later than the second question is then not in it, however late the answer; nor
+        is what a recovery has booked of a past that this home does not remember.
         """
+        executor = self.runner.core.executor
+        booked = executor.ledger.state.cash_settled_micro
         before = (await self.door.balances()).cash_micro
         asked_ns = self.services.clock.now_ns()
         cash = (await self.door.balances()).cash_micro
-        if cash != before:
+        if why := uncounted(executor):
+            raise BadInput(f"its first cash cannot be counted: {why}")
+        if cash != before or executor.ledger.state.cash_settled_micro != booked:
             raise BadInput("its cash moved while it was asked for: it is asked again")
-        self.runner.report(self.first_cash(cash[self.settings.currency], asked_ns))
+        first = first_micro(executor, cash[self.settings.currency])
+        self.runner.report(self.first_cash(first, asked_ns))
 
     def first_cash(self, amount_micro: int, asked_ns: int) -> CashMoved:
         return CashMoved(

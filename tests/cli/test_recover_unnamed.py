@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from engine.domain.events import InstrumentListed
+from engine.domain.events import InstrumentListed, LossAccepted
 from engine.domain.instruments import Mode
 from engine.domain.orders import OrderType
 from engine.domain.settings import AccountSettings
@@ -16,6 +16,7 @@ from engine.live import lost_records
 from engine.runtime.recovery import executor_of, remember
 from engine.venues.polymarket.account.venue import PolymarketVenue
 from storage.loss import Known
+from storage.projection import Loss
 from tests.fakes.polymarket.clock import Clock
 from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import Served, serving
@@ -62,6 +63,13 @@ def executor(known: Known, answer: lost_records.VenueAnswer) -> Executor:
     return made
 
 
+def written_for(known: Known, answer: lost_records.VenueAnswer) -> list[LossAccepted]:
+    """What is written of an acceptance by an account."""
+    loss = Loss(journal_seq=1, projected_seq=1, crc=0)
+    made = lost_records._accepted(loss, known, {LIVE: answer}, [LIVE], who="ann", now_ns=1)
+    return [one for _, one, _ in made if isinstance(one, LossAccepted)]
+
+
 async def asked(venue: PolymarketVenue, known: Known) -> lost_records.VenueAnswer:
     return await lost_records._ask(venue, LIVE, known)
 
@@ -76,6 +84,7 @@ async def test_fills_of_orders_that_ended_without_a_name_here_are_booked(by: str
             heard = known.instruments if by == "journal" else known.terms
             heard[instrument.id] = instrument
             answer = await asked(venue, known)
+        assert not written_for(known, answer)[0].recount  # its orders were made here
         above = rests.order.id
         assert [one.id for one in answer.orders] == [above + 1, above + 2]
         assert not answer.unlisted
@@ -128,5 +137,7 @@ async def test_what_a_key_did_before_its_home_began_is_not_lost() -> None:
             known.instruments[instrument.id] = instrument
             answer = await asked(venue, known)
         assert [one.id for one in answer.orders] == [1]  # the one that is open
+        (accepted,) = written_for(known, answer)
+        assert accepted.recount  # what it fills is not in the first cash as well
         assert answer.fills is not None
         assert answer.fills.fills == ()

@@ -16,6 +16,7 @@ from engine.domain.events import (
     CancelUnanswered,
     CashMoved,
     InstrumentListed,
+    LossAccepted,
     OrderAccepted,
     OrderCancelled,
     OrderNamed,
@@ -139,6 +140,42 @@ def test_snapshot_and_tail_give_the_same_as_the_whole_journal(tmp_path: Path) ->
         assert executor.ledger.cash_free_micro == whole.ledger.cash_free_micro
         assert executor.open_and_unknown == whole.open_and_unknown
         assert found.bots["maker"].state in (BotState.RUNNING, BotState.STARTING)
+
+
+def test_an_account_that_was_stopped_before_its_first_cash_is_not_taken_for_funded(
+    tmp_path: Path,
+) -> None:
+    """Its venue did not answer, or its vault was locked: the next start still counts its cash."""
+    path = tmp_path / "journal.db"
+    written(path, snapshot_after=1)
+    assert recover(path, {DEMO: fresh()}).funded == {DEMO}  # its cash stands behind the snapshot
+
+    alone = tmp_path / "alone.db"
+    writer = JournalWriter(alone, engine_id="pitboss")
+    writer.append(ENGINE_WIDE, StartBot(bot=BotId("maker")), 11)
+    writer.flush()
+    writer.snapshot(f"executor:{DEMO}", fresh().snapshot(), 1)
+    writer.close()
+    assert recover(alone, {DEMO: fresh()}).funded == set()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_first_cash_that_is_to_be_counted_anew_is_counted_by_the_next_start(
+    tmp_path: Path, whole: bool
+) -> None:
+    accepted = LossAccepted(
+        account=DEMO, orders_until=OrderId(9), since_ns=0, journal_seq=7, projected_seq=7,
+        projected_crc=0, who="ann", recount=True,
+    )  # fmt: skip
+    path = tmp_path / "journal.db"
+    written(path, snapshot_after=None if whole else 3)
+    writer = JournalWriter(path, engine_id="pitboss")
+    writer.append(DEMO, accepted, 30)
+    writer.flush()
+    assert recover(path, {DEMO: fresh()}).funded == set()
+    writer.append(DEMO, CashMoved(account=DEMO, currency="pUSD", amount_micro=1), 31)
+    writer.close()
+    assert recover(path, {DEMO: fresh()}).funded == {DEMO}
 
 
 def test_lease_only_rises_and_stands_on_every_order(tmp_path: Path) -> None:

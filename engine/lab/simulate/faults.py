@@ -94,6 +94,8 @@ class Fault(StrEnum):
     """The engine dies and its journal loses its end, which the projections have mostly read."""
     HOME_PUT_BACK = "home_put_back"
     """The engine dies, an earlier copy of its home is put back, and it starts on that."""
+    FIRST_HOME_PUT_BACK = "first_home_put_back"
+    """Likewise, a copy of before the account's first cash was booked."""
     BACKUP_RESTORED = "backup_restored"
     """The engine dies and a person restores an earlier backup, as `restore` does it."""
     PAUSED = "paused"
@@ -161,6 +163,7 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.SETTINGS: 0.3,
     Fault.JOURNAL_LOST: 0.1,
     Fault.HOME_PUT_BACK: 0.2,
+    Fault.FIRST_HOME_PUT_BACK: 0.2,
     Fault.BACKUP_RESTORED: 0.1,
     Fault.PAUSED: 0.3,
     Fault.TAPE_DAMAGED: 2.0,
@@ -190,6 +193,9 @@ GATHERING_ONLY = frozenset(
 PUT_BACK_ONLY = frozenset({Fault.HOME_PUT_BACK, Fault.BACKUP_RESTORED})
 """Likewise: only worlds in which homes are put back draw them."""
 
+FIRST_HOMES_ONLY = frozenset({Fault.FIRST_HOME_PUT_BACK})
+"""Likewise: only worlds in which homes of before their first cash are."""
+
 PAUSES_ONLY = frozenset({Fault.PAUSED})
 """Likewise: only worlds with long pauses have them."""
 
@@ -202,10 +208,10 @@ TAPES_ONLY = frozenset({Fault.TAPE_DAMAGED})
 OUTAGES_ONLY = frozenset({Fault.LISTING_OUTAGE})
 """Likewise: only worlds in which a listing stays out for minutes."""
 
-ALWAYS = PAUSES_ONLY | GIVEN_ONLY | TAPES_ONLY | OUTAGES_ONLY
+ALWAYS = FIRST_HOMES_ONLY | PAUSES_ONLY | GIVEN_ONLY | TAPES_ONLY | OUTAGES_ONLY
 """What its worlds always have."""
 
-ALONE_ONLY = PUT_BACK_ONLY | GIVEN_ONLY | {Fault.JOURNAL_LOST}
+ALONE_ONLY = PUT_BACK_ONLY | FIRST_HOMES_ONLY | GIVEN_ONLY | {Fault.JOURNAL_LOST}
 """What a person does about these is played for one account alone, not for a crowd."""
 
 MARGINED_ONLY = frozenset({Fault.MARK_LEAPS})
@@ -231,6 +237,7 @@ class Faults:
         makers: bool = False,
         gathers: bool = False,
         puts_back: bool = False,
+        first_homes: bool = False,
         pauses: bool = False,
         given: bool = False,
         tapes: bool = False,
@@ -245,24 +252,24 @@ class Faults:
         """False at the end of a run, when the world must come to rest."""
         self._rates: dict[Fault, float] = {}
         chosen = None if only is None else frozenset(only)
+        kinds = {
+            GATHERING_ONLY: gathers,
+            PUT_BACK_ONLY: puts_back,
+            FIRST_HOMES_ONLY: first_homes,
+            PAUSES_ONLY: pauses,
+            GIVEN_ONLY: given,
+            TAPES_ONLY: tapes,
+            OUTAGES_ONLY: outages,
+            MARGINED_ONLY: margined,
+        }
+        lacking = frozenset(fault for kind, has in kinds.items() if not has for fault in kind)
+        lacking -= chosen or frozenset()
+        if not makers and chosen is None:
+            lacking |= MAKERS_ONLY
+        if crowded:
+            lacking |= ALONE_ONLY
         for fault in Fault:
-            if fault in MAKERS_ONLY and chosen is None and not makers:
-                continue
-            if fault in GATHERING_ONLY and not gathers and fault not in (chosen or ()):
-                continue
-            if fault in PUT_BACK_ONLY and not puts_back and fault not in (chosen or ()):
-                continue
-            if fault in PAUSES_ONLY and not pauses and fault not in (chosen or ()):
-                continue
-            if fault in GIVEN_ONLY and not given and fault not in (chosen or ()):
-                continue
-            if fault in TAPES_ONLY and not tapes and fault not in (chosen or ()):
-                continue
-            if fault in OUTAGES_ONLY and not outages and fault not in (chosen or ()):
-                continue
-            if fault in ALONE_ONLY and crowded:
-                continue
-            if fault in MARGINED_ONLY and not margined and fault not in (chosen or ()):
+            if fault in lacking:
                 continue
             has = random.random() < FAULTS_SHARE or fault in ALWAYS
             strength = random.choice(STRENGTHS)
@@ -286,6 +293,61 @@ class Faults:
     def seen(self, what: str) -> None:
         """Count something that happened by itself."""
         self.counts[what] += 1
+
+
+# -- Kinds of worlds: which seeds have what few worlds have, by the remainder of their number ------
+
+MAKERS_EVERY, MAKERS_AT = 7, 4
+"""Every seventh seed is a world of market makers beside the restless, with KILLs of parts."""
+
+PUT_BACK_EVERY, PUT_BACK_AT = 13, 7
+"""Every thirteenth gathering seed is a world in which homes are put back."""
+
+FIRST_HOMES_EVERY, FIRST_HOMES_AT = 31, 8
+"""Every thirty-first gathering seed is one in which homes of before their first cash are."""
+
+PAUSES_EVERY, PAUSES_AT = 17, 3
+"""Every seventeenth gathering seed is a world whose machine pauses for hours."""
+
+TAPES_EVERY, TAPES_AT = 23, 9
+"""Every twenty-third gathering seed is a world whose engines write a tape; machines pause there."""
+
+GIVEN_EVERY, GIVEN_AT = 19, 5
+"""Every nineteenth gathering seed is a world in which tokens come from outside."""
+
+OUTAGES_EVERY, OUTAGES_AT = 11, 3
+"""Every eleventh gathering seed is a world in which a listing stays out for minutes."""
+
+
+def has_makers(seed: int) -> bool:
+    return seed % MAKERS_EVERY == MAKERS_AT
+
+
+def faults_of(
+    seed: int,
+    rng: Random,
+    only: Iterable[Fault] | None,
+    *,
+    gathers: bool,
+    perp: bool,
+    crowded: bool,
+) -> Faults:
+    """Return the faults that a seed draws among those its kind of world has."""
+    tapes = gathers and seed % TAPES_EVERY == TAPES_AT
+    return Faults(
+        rng,
+        only,
+        makers=has_makers(seed),
+        gathers=gathers,
+        puts_back=gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT,
+        first_homes=gathers and seed % FIRST_HOMES_EVERY == FIRST_HOMES_AT,
+        pauses=tapes or (gathers and seed % PAUSES_EVERY == PAUSES_AT),
+        tapes=tapes,
+        outages=gathers and seed % OUTAGES_EVERY == OUTAGES_AT,
+        given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
+        margined=perp,
+        crowded=crowded,
+    )
 
 
 def faults_named(text: str) -> tuple[Fault, ...]:

@@ -30,6 +30,7 @@ OUTAGE_S = (60, 240)
 
 DIFFER = (
     Fault.HOME_PUT_BACK,
+    Fault.FIRST_HOME_PUT_BACK,
     Fault.BACKUP_RESTORED,
     Fault.JOURNAL_LOST,
     Fault.TOKENS_COME,

@@ -38,7 +38,7 @@ from engine.lab.simulate.beside import has_perpetual
 from engine.lab.simulate.crowd import Companion, Companions
 from engine.lab.simulate.disk import Disk, Journal, NullWriter
 from engine.lab.simulate.engine_run import AUTH, EngineRun
-from engine.lab.simulate.faults import PUT_BACK_ONLY, Fault, Faults
+from engine.lab.simulate.faults import Fault, Faults
 from engine.lab.simulate.fee_assets import FeesIn
 from engine.lab.simulate.hand_orders import HandOrders
 from engine.lab.simulate.judges import EngineRuns, RowsJudge
@@ -47,7 +47,7 @@ from engine.lab.simulate.network import MS, Later, Network, S
 from engine.lab.simulate.order_judges import DECIDED, LEAVING, late_operation
 from engine.lab.simulate.outages import judge_contradictions
 from engine.lab.simulate.process import EngineDied, Process
-from engine.lab.simulate.put_back import Homes, PutBack, accept_loss
+from engine.lab.simulate.put_back import PutBack, accept_loss, homes_of
 from engine.lab.simulate.tapes import Tapes
 from engine.lab.simulate.venue_side import VenueSide
 from engine.live.commands.kill import KillScope
@@ -280,7 +280,7 @@ class SimulatedAccount:
         """Receives every decision and plan of its engines."""
         self.losing = False
         """True where the journal loses its end with the life that goes on now."""
-        self.homes = Homes(self.disk, random, on=any(map(faults.rate, PUT_BACK_ONLY)))
+        self.homes = homes_of(self.disk, random, faults)
         self.tapes = Tapes(random)
         self._lost: list[Record] | None = None
         """What the journal lost and no person has accepted yet."""
@@ -320,6 +320,7 @@ class SimulatedAccount:
         version = getattr(saved, "version", 0)
         applied(connection, ENGINE_ID, version, now_ns)
         self.limits[version] = self.settings.limits
+        self.homes.look(now_ns, cash=False)
         self.start()
 
     def start(self) -> None:
@@ -476,8 +477,7 @@ class SimulatedAccount:
         if any(BEHIND in why for why in run.executor.to_release):
             self.recover(run)
             return
-        if self.seen.facts.deposits:
-            self.homes.look(self.now())
+        self.homes.look(self.now(), cash=bool(self.seen.facts.deposits))
         self.operator.look(run)
         if AUTH not in self.seen.facts.unwell and any(AUTH in why for why in run.executor.reasons):
             # A person looks after the credential, some seconds later.

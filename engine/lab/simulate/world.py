@@ -32,7 +32,7 @@ from engine.lab.simulate.beside import (
 )
 from engine.lab.simulate.crowd import companions
 from engine.lab.simulate.engine_run import EngineRun
-from engine.lab.simulate.faults import PER_MINUTE, Fault, Faults
+from engine.lab.simulate.faults import PER_MINUTE, Fault, faults_of, has_makers
 from engine.lab.simulate.fee_assets import FeesIn, fees_in
 from engine.lab.simulate.network import MS, Redeeming, S
 from engine.lab.simulate.put_back import PutBack
@@ -97,8 +97,9 @@ class Chaos:
                 run.network, "redeeming_dies", random.choice(tuple(Redeeming))
             ),
             Fault.JOURNAL_LOST: lambda: self._lose_journal(run),
-            Fault.HOME_PUT_BACK: lambda: self._put_back(run, restored=False),
-            Fault.BACKUP_RESTORED: lambda: self._put_back(run, restored=True),
+            Fault.HOME_PUT_BACK: lambda: self._put_back(run, PutBack.COPIED),
+            Fault.BACKUP_RESTORED: lambda: self._put_back(run, PutBack.RESTORED),
+            Fault.FIRST_HOME_PUT_BACK: lambda: self._put_back(run, PutBack.FIRST),
             Fault.LISTING_OUTAGE: lambda: account.side.outage.begin(random, account.now()),
             Fault.TAPE_DAMAGED: lambda: self._damage(account.tapes),
         }
@@ -167,11 +168,11 @@ class Chaos:
             self._account.lose_journal()
             run.journal.dies_in = self._random.randint(0, 60)
 
-    def _put_back(self, run: EngineRun, *, restored: bool) -> None:
+    def _put_back(self, run: EngineRun, how: PutBack) -> None:
         """Let the engine die soon, and its home become an earlier one."""
         account = self._account
-        if account.hung_run is None and account.homes.copies:
-            account.homes.want(PutBack.RESTORED if restored else PutBack.COPIED)
+        if account.hung_run is None and account.homes.has(how):
+            account.homes.want(how)
             run.journal.dies_in = self._random.randint(0, 60)
 
     def _damage(self, tapes: Tapes) -> None:
@@ -212,24 +213,6 @@ REST_NS_MAX = 300 * S
 
 END_NS = 30 * S
 """How long an engine may take to end in order."""
-
-MAKERS_EVERY, MAKERS_AT = 7, 4
-"""Every seventh seed is a world of market makers beside the restless, with KILLs of parts."""
-
-PUT_BACK_EVERY, PUT_BACK_AT = 13, 7
-"""Every thirteenth gathering seed is a world in which homes are put back."""
-
-PAUSES_EVERY, PAUSES_AT = 17, 3
-"""Every seventeenth gathering seed is a world whose machine pauses for hours."""
-
-TAPES_EVERY, TAPES_AT = 23, 9
-"""Every twenty-third gathering seed is a world whose engines write a tape; machines pause there."""
-
-GIVEN_EVERY, GIVEN_AT = 19, 5
-"""Every nineteenth gathering seed is a world in which tokens come from outside."""
-
-OUTAGES_EVERY, OUTAGES_AT = 11, 3
-"""Every eleventh gathering seed is a world in which a listing stays out for minutes."""
 
 PAUSE_H = (2, 26)
 """How long; short ones are as likely as long ones are, by their logarithm."""
@@ -279,32 +262,6 @@ class SimulationOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The last journal lines of the account a judge spoke about."""
 
 
-def _faults_of(
-    seed: int,
-    rng: Random,
-    only: Iterable[Fault] | None,
-    *,
-    gathers: bool,
-    perp: bool,
-    crowded: bool,
-) -> Faults:
-    """Return the faults that a seed draws among those its kind of world has."""
-    tapes = gathers and seed % TAPES_EVERY == TAPES_AT
-    return Faults(
-        rng,
-        only,
-        makers=seed % MAKERS_EVERY == MAKERS_AT,
-        gathers=gathers,
-        puts_back=gathers and seed % PUT_BACK_EVERY == PUT_BACK_AT,
-        pauses=tapes or (gathers and seed % PAUSES_EVERY == PAUSES_AT),
-        tapes=tapes,
-        outages=gathers and seed % OUTAGES_EVERY == OUTAGES_AT,
-        given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
-        margined=perp,
-        crowded=crowded,
-    )
-
-
 @contextmanager
 def without_gc() -> Iterator[None]:
     """Let no collector look through a world while time passes: all of it lives to its end."""
@@ -341,7 +298,7 @@ class World:
         self._settings_ns = 0  # when the settings change next
         random = Random(seed)  # noqa: S311 - a simulation, not a secret
         rng = Random(random.getrandbits(64))  # noqa: S311
-        self.faults = _faults_of(seed, rng, faults, gathers=gathers, perp=perp, crowded=crowd > 0)
+        self.faults = faults_of(seed, rng, faults, gathers=gathers, perp=perp, crowded=crowd > 0)
         self._random = Random(random.getrandbits(64))  # noqa: S311
         self._begin_ns = self._end_ns = self._drawn_begin(random, perp)
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
@@ -363,7 +320,7 @@ class World:
                 random=Random(random.getrandbits(64)),  # noqa: S311
                 later=self.later,
                 digest=self._digest,
-                makers=seed % MAKERS_EVERY == MAKERS_AT,
+                makers=has_makers(seed),
                 fees_in=fees,
                 companions=companions(self, f"crowd-{number}", crowd, random),
             )

@@ -39,6 +39,7 @@ from engine.live.engine import Engine
 from engine.live.proof import CancelProof, ProofRun
 from engine.risk.exposure import ExposureBook, MarketRisk
 from engine.risk.gate import Allowed, Breakers, RiskGate
+from engine.runtime import venue_plugin
 from engine.runtime.account_runner import AccountRunner
 from engine.runtime.tape import TapeWriter
 from engine.venues.demo.ledger import ExchangeLedger
@@ -135,6 +136,16 @@ def _each_run_begins_the_day(patch: Patch) -> None:
         self._state.day -= 1
 
     patch.setattr(Breakers, "restore", anew)
+
+
+def _the_first_cash_of_a_copy_stands(patch: Patch) -> None:
+    """Take what the venue has for the first cash, and book the fills in it once more."""
+    patch.setattr(Known, "made_nothing", lambda *_: False)
+
+
+def _first_cash_is_counted_at_once(patch: Patch) -> None:
+    """Count it anew while fills and orders of its past have no end yet."""
+    patch.setattr(venue_plugin, "uncounted", lambda _: "")
 
 
 def _numbers_begin_again(patch: Patch) -> None:
@@ -726,6 +737,20 @@ MUTANTS = (
     Mutant("a daily stop lifts with a restart", _restart_lifts_the_stop, (F.CRASH,), 64, 3.0),
     Mutant("each life begins the day anew", _each_run_begins_the_day, (F.CRASH,), 12, 2.0),
     Mutant("lost numbers are used again", _numbers_begin_again, (F.JOURNAL_LOST,), 12, 2.0),
+    Mutant(
+        "a copy's first cash counts twice",
+        _the_first_cash_of_a_copy_stands,
+        (F.FIRST_HOME_PUT_BACK,),
+        12,
+        2.0,
+    ),
+    Mutant(
+        "first cash is counted at once",
+        _first_cash_is_counted_at_once,
+        (F.FIRST_HOME_PUT_BACK,),
+        24,
+        2.0,
+    ),
     Mutant("a copy put back trades on", _the_floor_is_what_was_made, (F.HOME_PUT_BACK,), 12, 3.0),
     Mutant(
         "a backup's numbers are used again", _numbers_begin_again, (F.BACKUP_RESTORED,), 12, 3.0

@@ -68,7 +68,7 @@ def test_no_home_of_before_its_first_cash_is_put_back() -> None:
     for durable, copies in ((0, 0), (1, 1)):
         disk.accept([("a", cash, 0)])
         disk.durable = durable  # what a cut of the power would leave
-        homes.look((durable + 1) * EVERY_NS)
+        homes.look((durable + 1) * EVERY_NS, cash=True)
         assert len(homes.copies) == copies
 
 
