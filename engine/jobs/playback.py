@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.domain.jobs.playback import PlaybackJob
-from engine.errors import BadInput, StorageError, os_sentence
+from engine.errors import BadInput
 from engine.jobs.run import JobContext, job
 from engine.lab.playback import read_playback
 from engine.lab.recordings.door import Recording
@@ -20,7 +20,8 @@ from storage.views import run as run_row
 def playback(job: PlaybackJob, context: JobContext) -> Mapping[str, object]:
     """Make the candles of every market a run traded; made again they take the place of the first.
 
-    Raises BadInput where there is no such run, where it kept no journal, or has no recording.
+    Raises BadInput where there is no such run, where it kept no journal, or has no recording,
+    StorageError where its folder cannot be written.
     """
     row, traded, span_ns = _run(job.run, context)
     folder = context.config.runs_folder / str(row["started_ns"])
@@ -34,11 +35,10 @@ def playback(job: PlaybackJob, context: JobContext) -> Mapping[str, object]:
         stats = recording.stats
         context.progress(stats.bytes_read, stats.bytes_total, "bytes", f"{stats.events:,} events")
 
-    made = read_playback(ReplayOptions.of_run(row), context.config, traded, span_ns, progress)
-    try:
-        made.save(folder)
-    except OSError as error:
-        raise StorageError(f"{folder} cannot be written: {os_sentence(error)}") from error
+    options = ReplayOptions.of_run(row)
+    made = read_playback(
+        options, context.config, folder, wanted=traded, span_ns=span_ns, progress=progress
+    )
     return {
         "run": job.run,
         "markets": len(made.markets),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.bars import written
+from bench.bars import T0, written
 from engine.caches.markets import MarketCache
 from engine.config import Config
 from engine.domain.events import TradePrinted
@@ -116,6 +116,13 @@ def test_the_candles_of_a_file_are_its_bars_and_its_orders_those_of_the_projecti
         for one in shown
     ] == told
     check_orders(folder)
+
+
+def test_the_candles_of_a_file_end_with_the_run(config: Config, tmp_path: Path) -> None:
+    path = written(tmp_path / "bars.csv", 300)
+    until_ns = (T0 + 250 * 60) * S + 1
+    found, _ = made(config, played(config, path, **SMA, until_ns=until_ns))
+    assert found.span("file:BTC/USDT") == (T0 * S, until_ns - 1)
 
 
 def check_orders(folder: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import StorageError
-from storage.playback import FILE, Playback, whole
+from storage import playback
+from storage.playback import FILE, STEP, Playback, PlaybackFile, whole
 from storage.ticks import NO_CANDLES, Candle
 
 S = 1_000_000_000
@@ -25,9 +27,13 @@ def candle(at: int, price: int) -> Candle:
     )  # fmt: skip
 
 
-def held(rows: list[Candle], name: str = MARKET) -> Playback:
+def table(rows: list[Candle], name: str = MARKET) -> pa.Table:
     fields = [{"instrument": name, **{k: getattr(c, k) for k in c.__struct_fields__}} for c in rows]
-    return Playback(whole([pa.Table.from_pylist(fields, schema=NO_CANDLES.schema)]), S)
+    return whole([pa.Table.from_pylist(fields, schema=NO_CANDLES.schema)])
+
+
+def held(rows: list[Candle], name: str = MARKET) -> Playback:
+    return Playback.of(table(rows, name), S)
 
 
 @settings(max_examples=40)
@@ -62,7 +68,7 @@ def test_each_of_several_markets_has_its_own_candles_without_a_copy() -> None:
         for name, of in rows.items()
         for c in of
     ]
-    made = Playback(whole([pa.Table.from_pylist(fields, schema=NO_CANDLES.schema)]), S)
+    made = Playback.of(whole([pa.Table.from_pylist(fields, schema=NO_CANDLES.schema)]), S)
     for name, of in rows.items():
         assert made.candles(name, START, START + 9 * S, 99)[1] == of
         assert made.span(name) == (START, START + 8 * S)
@@ -87,3 +93,65 @@ def test_where_nothing_was_read_there_is_none_and_a_torn_file_is_a_sentence(tmp_
     (tmp_path / FILE).write_bytes(body[: len(body) // 2])
     with pytest.raises(StorageError, match="remove it and read the prices again"):
         Playback.load(tmp_path)
+
+
+def test_what_is_kept_in_many_parts_answers_as_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playback, "GROUP_ROWS", 7)
+    rows = {name: [candle(at * at, 500 + at) for at in range(40)] for name in ("a", "b")}
+    with PlaybackFile(tmp_path, S) as file:
+        for name, of in rows.items():
+            for at in range(0, 40, 3):  # as they come, and not as they are kept
+                file.add(table(of[at : at + 3], name))
+    assert pq.read_metadata(tmp_path / FILE).num_row_groups > 10
+    found, as_one = Playback.load(tmp_path), {name: held(of, name) for name, of in rows.items()}
+    assert found is not None
+    assert found.markets == ["a", "b"]
+    for name, one in as_one.items():
+        assert found.span(name) == one.span(name)
+        for since, until, most in [(0, 1_600, 9), (0, 1_600, 9), (30, 900, 5), (90, 90, 1)]:
+            asked = name, START + since * S, START + until * S, most
+            assert found.candles(*asked) == one.candles(*asked)
+            assert found.last(name, asked[2]) == one.last(name, asked[2])
+
+
+def test_a_file_whose_parts_hold_several_markets_is_read_as_before(tmp_path: Path) -> None:
+    rows = [candle(at, 10 + at) for at in range(5)]
+    both = pa.concat_tables([table(rows, "a"), table(rows[:3], "b")]).unify_dictionaries()
+    pq.write_table(both.replace_schema_metadata({STEP: str(S)}), tmp_path / FILE)
+    found = Playback.load(tmp_path)
+    assert found is not None
+    assert found.markets == ["a", "b"]
+    assert found.candles("a", START, START + 9 * S, 99)[1] == rows
+    assert found.candles("b", START, START + 9 * S, 99)[1] == rows[:3]
+
+
+def test_a_page_that_changed_on_the_disk_is_a_sentence(tmp_path: Path) -> None:
+    held([candle(at, at) for at in range(200)]).save(tmp_path)
+    column = pq.read_metadata(tmp_path / FILE).row_group(0).column(2)
+    body = bytearray((tmp_path / FILE).read_bytes())
+    at = column.data_page_offset + column.total_compressed_size - 4
+    body[at] ^= 0xFF
+    (tmp_path / FILE).write_bytes(body)
+    found = Playback.load(tmp_path)
+    assert found is not None
+    with pytest.raises(StorageError, match="remove it and read the prices again"):
+        found.candles(MARKET, 0, 2**62, 10**9)
+
+
+def test_a_file_that_is_not_written_to_its_end_leaves_the_one_before(tmp_path: Path) -> None:
+    held([candle(0, 10)]).save(tmp_path)
+    before = (tmp_path / FILE).read_bytes()
+
+    def torn() -> None:
+        with PlaybackFile(tmp_path, S) as file:
+            file.add(table([candle(0, 99)]))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        torn()
+    assert [one.name for one in tmp_path.iterdir()] == [FILE]
+    assert (tmp_path / FILE).read_bytes() == before
+    with pytest.raises(StorageError, match="cannot be written"):
+        held([candle(0, 10)]).save(tmp_path / "gone")

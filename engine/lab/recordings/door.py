@@ -188,12 +188,12 @@ class RecordingUntil:
     def __init__(self, recording: Recording, until_ns: int) -> None:
         self.recording = recording
         self.stats: RecordingStats = recording.stats
-        self._until_ns = until_ns
+        self.until_ns = until_ns
 
     def events(self) -> Iterator[tuple[int, Event]]:
         """Yield what comes before the time, in order."""
         for now_ns, event in self.recording.events():
-            if now_ns >= self._until_ns:
+            if now_ns >= self.until_ns:
                 return
             yield now_ns, event
 

@@ -165,7 +165,7 @@ class Stretch:
         self.step_ns = laws.spec.step
         self.first_trade_in_ns = self.step_ns // 3
         """How long after its start the first trade of a bar prints."""
-        self._arrays = columns
+        self.arrays = columns
         self._columns: list[list[int]] = [column.tolist() for column in columns]
         self._before = before
         self._made: dict[int, MadeBar] = {}
@@ -188,7 +188,7 @@ class Stretch:
         if not first and last == len(self):
             return self
         before = self._columns[4][first - 1] if first else self._before
-        columns = [column[first:last] for column in self._arrays]
+        columns = [column[first:last] for column in self.arrays]
         return Stretch(self.laws, self.start_ns + first * self.step_ns, columns, before)
 
     def events(self) -> Iterator[tuple[int, Event]]:
@@ -232,7 +232,7 @@ class Stretch:
 
     def column(self, name: str, first: int) -> FloatColumn:
         """Return a field of the bars from a place on."""
-        return self._arrays[FIELDS.index(name)][first:].astype(np.float64)
+        return self.arrays[FIELDS.index(name)][first:].astype(np.float64)
 
     def end_of(self, at: int) -> int:
         """When the bar of a place ends."""
@@ -258,17 +258,17 @@ class Stretch:
 
     @cached_property
     def _mids2(self) -> list[int]:
-        return self.laws.mids2(self._arrays[3])
+        return self.laws.mids2(self.arrays[3])
 
     @cached_property
     def _counts(self) -> list[int]:
-        counts: list[int] = np.minimum(self._arrays[4], 1).tolist()
+        counts: list[int] = np.minimum(self.arrays[4], 1).tolist()
         return counts
 
     @cached_property
     def _thin(self) -> list[int]:
         """The places of bars without a book around them."""
-        thin: list[int] = np.flatnonzero(self._arrays[4] < self.laws.volume_min).tolist()
+        thin: list[int] = np.flatnonzero(self.arrays[4] < self.laws.volume_min).tolist()
         return thin
 
 
