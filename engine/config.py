@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from engine.errors import ConfigError
+from engine.errors import BadInput, ConfigError
 
 PREFIX = "PITBOSS_"
 SQLITE = "sqlite:///"
@@ -232,6 +232,18 @@ class Config(BaseModel):
             "backups": self.backups_folder,
             "ticks": self.ticks_folder,
         }
+
+    def recording(self, text: str) -> Path:
+        """Return where a recording is: a path, else a name under recordings or the data folder.
+
+        Raises BadInput naming the folders.
+        """
+        folders = [self.recordings_folder, self.data_folder, *([self.data] if self.data else [])]
+        found = next((one / text for one in [Path(), *folders] if (one / text).exists()), None)
+        if found is None:
+            places = ", ".join(str(folder) for folder in folders)
+            raise BadInput(f"there is no recording {text!r}: not as a path, and not under {places}")
+        return found
 
     def share(self, kind: str) -> int:
         """Return how many bytes of the disk budget a kind of history has, one of `SHARES`."""

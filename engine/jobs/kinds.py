@@ -15,15 +15,13 @@ from pathlib import Path
 from engine.domain.instruments import Mode
 from engine.domain.jobs import BackupJob, CompactJob, ExportJob, IncidentJob, ReplayJob, RetainJob
 from engine.domain.jobs.playback import PlaybackJob
-from engine.domain.money import MICRO
 from engine.errors import BadInput, PitbossError, StorageError, os_sentence
 from engine.jobs.run import JobContext, job, works
-from engine.lab.formats.numbers import stamp_ns
 from engine.lab.incident.moment import of_job
 from engine.lab.incident.page import summary, write
 from engine.lab.incident.run import incident
 from engine.lab.recordings.door import Recording
-from engine.lab.recordings.made_bars import BarMarket
+from engine.lab.replay.document import options_of_document
 from engine.lab.replay.sets import band_of, play_sets
 from engine.lab.replay.setup import ReplayOptions, prepare
 from engine.log import iso
@@ -112,39 +110,7 @@ def _facts(summary: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _options(job: ReplayJob, context: JobContext) -> ReplayOptions:
-    return ReplayOptions(
-        path=context.recording(job.path),
-        strategy=job.strategy,
-        parameters={name: str(value) for name, value in job.parameters.items()},
-        limits=job.limits,
-        cash_micro=round(job.cash * MICRO),
-        model=job.model,
-        latency_ms=job.latency_ms,
-        decisions=job.decisions,
-        journal_full=job.journal,
-        job=context.job.id,
-        start_ns=_time(job.since, "Trade from"),
-        until_ns=_time(job.until, "Play until"),
-        instrument=job.instrument,
-        funding=context.recording(job.funding) if job.funding else None,
-        bar_market=BarMarket(
-            slippage_bps=job.slippage_bps,
-            impact_bps=job.impact_bps,
-            volume_share=job.volume_share,
-            taker_fee_bps=job.fee_bps,
-            maker_fee_bps=job.fee_bps,
-        ),
-    )
-
-
-def _time(text: str, title: str) -> int | None:
-    """Return a typed time in ns UTC; None where none was. Raises BadInput naming the field."""
-    if not text.strip():
-        return None
-    found = stamp_ns(text)
-    if found is None:
-        raise BadInput(f"{title}: {text!r} is no time; write it as 2026-03-01T12:00:00")
-    return found
+    return options_of_document(job, context.recording, context.job.id)
 
 
 @job(BackupJob)

@@ -74,18 +74,8 @@ class JobContext:
             log.get("job").warning("job.alert", job=self.job.id, refused=str(error))
 
     def recording(self, text: str) -> Path:
-        """Return where a recording is: a path, else a name under recordings or the data folder.
-
-        Raises BadInput naming the folders.
-        """
-        config = self.config
-        folders = [Path(), config.recordings_folder, config.data_folder]
-        folders += [config.data] if config.data else []
-        found = next((folder / text for folder in folders if (folder / text).exists()), None)
-        if found is None:
-            places = ", ".join(str(folder) for folder in folders[1:])
-            raise BadInput(f"there is no recording {text!r}: not as a path, and not under {places}")
-        return found
+        """Return where a recording is, as `Config.recording` finds it. Raises BadInput."""
+        return self.config.recording(text)
 
     def stored(self) -> PlainDict | None:
         """Return the result where an earlier attempt has stored its run; None = none has."""

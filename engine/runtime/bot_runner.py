@@ -300,10 +300,17 @@ def way_out(
     )
 
 
-def bot_of(settings: BotSettings, account: AccountId, kind: type[object] | None = None) -> Bot:
+def bot_of(
+    settings: BotSettings,
+    account: AccountId,
+    kind: type[object] | None = None,
+    *,
+    everywhere: bool = False,
+) -> Bot:
     """Return the bot of these settings, fresh; `kind` = with a strategy of that class.
 
-    Raises BadInput, ConfigError for its parameters.
+    `everywhere` = where they name no market and no series, it trades whatever is listed. Raises
+    BadInput, ConfigError for its parameters.
     """
     name = BotId(settings.name)
     strategy = build(settings.strategy, settings.parameters, name, kind)
@@ -319,6 +326,7 @@ def bot_of(settings: BotSettings, account: AccountId, kind: type[object] | None 
         priority=settings.priority,
         given=settings.model_dump_json().encode(),
         sizing=settings.sizing,
+        everything=everywhere and not (settings.instruments or settings.series),
     )
 
 

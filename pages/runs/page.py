@@ -42,7 +42,7 @@ from pages.kit.tables import (
 from pages.kit.words import NOTHING, age, count, moment, money
 from pages.runs import beside, filled, notes, playback, played, report
 from pages.runs.reports import REPORTS
-from pages.shared import backtest, job, losses, why
+from pages.shared import backtest, backtest_document, job, losses, why
 from storage import views
 from storage.files import said_bytes
 from storage.own_files import keep
@@ -87,6 +87,7 @@ def show_list(runs: Sequence[Row], tag: str) -> None:
     """Draw all runs, or those with a tag; a selected one opens."""
     panels.head("Backtests", "At most 1 s old · PnL after fees; what is left is marked at mid")
     _show_new(opened=not runs and not tag)
+    backtest_document.show_new()
     notes.pick_tag()
     if not runs and tag:
         panels.empty(f"No backtest here has the tag {tag}.", "Choose another tag, or any.")
@@ -206,11 +207,12 @@ def show_run(run: Row, alike: Sequence[TableRow]) -> None:
     points = ask(views.run_equity, engine_id, number)
     markets = ask(views.run_markets, engine_id, number)
     result = beside.result_of(run)
+    alone = panels.link("Make a bot of it", "bots", create=1, run=number)
     panels.links(
         panels.link("← All backtests", "runs"),
         playback.link(number),
         panels.link("Compare it with others", "runs", compare=number),
-        panels.link("Make a bot of it", "bots", create=1, run=number),
+        *([] if backtest_document.several(run) else [alone]),
     )
     panels.head(
         f"Backtest {number}: {run['strategy']} on {run['name']}",
@@ -229,6 +231,7 @@ def show_run(run: Row, alike: Sequence[TableRow]) -> None:
         beside.show_band(run)
     _curve(points, currency)
     played.show_traded(run)
+    backtest_document.show_bots(result, currency)
     show_statistics(run, result, filled.address(run))
     _markets(run, markets, settles=settles)
     if "losses" in result and settles:

@@ -35,10 +35,10 @@ def asked(slot: str, label: str) -> PlainDict | None:
     brought = files()
     first = st.query_params.get("path", next(iter([*made, *brought]), ""))
     of_bars = sorted(name for name, one in catalog.items() if one.category == OF_BARS)
-    suits = of_bars[0] if of_bars and first.endswith(DATA_ENDINGS) else ""
+    suits = of_bars[0] if of_bars and (first in brought or first.endswith(DATA_ENDINGS)) else ""
     strategy = forms.strategy_asked(catalog, f"{slot}_strategy", now=suits)
     schema = copy.deepcopy(JOB_KINDS["replay"].model_json_schema())
-    for name in ("strategy", "parameters", "limits"):
+    for name in ("strategy", "parameters", "bots", "limits"):
         del schema["properties"][name]
     schema["properties"]["path"]["default"] = first
     with st.form(f"{slot}_replay_{strategy}", border=False):

@@ -26,7 +26,7 @@ from engine.__main__ import (
     STORAGE_REFUSED,
     main,
 )
-from engine.cli import replay as replay_command
+from engine.cli import replay_words
 from engine.errors import BrokenInvariant, StorageError
 from engine.lab.progress import STEPS
 from engine.lab.replay import run as replay_module
@@ -128,7 +128,7 @@ def test_words_tell_the_same_as_the_object(
 def test_only_the_largest_markets_are_shown_and_the_rest_counted(
     replay: Callable[..., int], tape: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_command, "MARKETS_SHOWN", 1)
+    monkeypatch.setattr(replay_words, "MARKETS_SHOWN", 1)
     replay(tape)
     out = capsys.readouterr().out
     assert "… and 1 more markets (--json has all)" in out
@@ -529,7 +529,7 @@ class Terminal(io.StringIO):
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make progress due all the time."""
     monkeypatch.setattr(replay_module, "BLOCK_EVENTS", 20)
-    monkeypatch.setattr(replay_command, "PROGRESS_EVERY_S", 0.0)
+    monkeypatch.setattr(replay_words, "PROGRESS_EVERY_S", 0.0)
 
 
 def test_progress_is_one_line_that_is_wiped_before_the_result(

@@ -11,7 +11,7 @@ import pytest
 
 from bench.bars import written
 from engine.__main__ import main
-from engine.cli.replay import describe
+from engine.cli.replay_words import describe
 from engine.config import Config
 from engine.domain.jobs import arguments_of
 from engine.domain.run_funding import funding_of

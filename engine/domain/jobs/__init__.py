@@ -96,6 +96,12 @@ class ReplayJob(JobArguments):
     parameters: PlainDict = asked(
         "Parameters", "the strategy's, where they differ from its defaults", default_factory=dict
     )
+    bots: dict[str, PlainDict] = asked(
+        "Bots",
+        "several bots by name, as the settings have them, each with strategy, capital, markets or "
+        "series, parameters and sizing; without them one of the strategy trades with all the cash",
+        default_factory=dict,
+    )
     limits: dict[str, str] = asked(
         "Risk limits",
         "risk limits, absolute or with %, e.g. exposure_instrument_max: 20%",
@@ -142,6 +148,13 @@ class ReplayJob(JobArguments):
         "Funding rates",
         "of a perpetual's bars, trades or quotes: an imported data set of its rates; empty = they "
         "are not known and counted as none",
+        default="",
+        max_length=1_000,
+    )
+    outcomes: str = asked(
+        "Outcomes",
+        "of a recording without outcomes: a CSV of market and paid (1, 0 or 0.5 per YES); empty = "
+        "as the recording tells",
         default="",
         max_length=1_000,
     )

@@ -24,6 +24,7 @@ from engine.domain.plain import PlainDict
 from engine.domain.round_trips import RoundTrips
 from engine.domain.run_funding import KEY, RunFunding
 from engine.lab.recordings.door import Recording
+from engine.lab.replay.by_bot import BotResult
 
 
 class MarketResult(msgspec.Struct, kw_only=True):
@@ -105,6 +106,7 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     alerts: dict[str, int] = {}
     evaluations: int = 0
     bot_errors: dict[str, str] = {}
+    bots: dict[str, BotResult] = {}
     torn: str = ""
     """Where the recording cannot be read on, and why; empty = it was played to its end."""
     equity: list[tuple[int, int]] = []
@@ -175,6 +177,7 @@ def _traded(result: ReplayResult) -> dict[str, object]:
             for name, market in result.markets.items()
             if market.fills
         },
+        "bots": {name: one.summary() for name, one in sorted(result.bots.items())},
         "market_pnl": _market_pnl(result),
         "round_trips": result.round_trips.summary(),
         "losses": [msgspec.structs.asdict(row) for row in losses(result.outcome_fills)],

@@ -44,6 +44,7 @@ from engine.lab.recordings.bar_files import InPieces, Piece
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.made_bars import EVENTS_A_BAR, Stretch
 from engine.lab.replay.bar_lane import BarLane
+from engine.lab.replay.by_bot import results_by_bot
 from engine.lab.replay.result import (
     FillWatch,
     MarketResult,
@@ -431,6 +432,7 @@ class Replay:
         result.denials = {str(key): n for key, n in sorted(executor.planning.denials.items())}
         result.alerts = dict(sorted(self._driver.alert_counts.items()))
         result.evaluations = sum(bot.evaluations for bot in self._bots)
+        result.bots = results_by_bot(executor.ledger, self._marks)
         result.bot_errors = {bot.name: bot.error for bot in self._bots if bot.error}
         result.fees_micro = sum(m.fees_micro for m in result.markets.values())
         result.digest = self._recorder.digest()

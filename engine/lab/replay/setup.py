@@ -18,12 +18,13 @@ from pydantic import ValidationError
 from engine.bots.bot import Bot
 from engine.bots.slices import SECOND_NS
 from engine.config import Config
+from engine.domain.backtests import stated_bot
 from engine.domain.decisions import Decision, Unit
 from engine.domain.instruments import BotId, Mode
 from engine.domain.limits import LIMITS
 from engine.domain.money import MICRO
 from engine.domain.plain import PlainDict
-from engine.domain.settings import RiskLimits
+from engine.domain.settings import BotSettings, RiskLimits
 from engine.errors import BadInput, ConfigError, StorageError
 from engine.lab.recordings.bar_files import LATENCY_MS_MIN, BarRecording
 from engine.lab.recordings.door import (
@@ -36,6 +37,7 @@ from engine.lab.recordings.made_bars import NO_COSTS, BarMarket
 from engine.lab.recordings.open import currency_recorded, open_recording
 from engine.lab.replay.result import ReplayResult, summarise
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble
+from engine.runtime.bot_runner import bot_of
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import DigestRecorder, Recorder
 from engine.strategies.registry import build
@@ -47,6 +49,8 @@ from storage.schema import check_schema, migrate
 from storage.views import Row
 
 ENGINE = "replay"
+REPLAY_BOTS = "replay-bots"
+"""Stands where a run names its bot and has several."""
 DATASET = "dataset.json"
 """What a folder of imported data holds, as `storage/datasets.py` has it."""
 BAR_FILES = (".csv", ".csv.gz", ".zip")
@@ -88,13 +92,17 @@ class ReplayOptions:
     """A data set of rates for the perpetual of bars, trades or quotes; None = none are known."""
     job: int | None = None
     """The worker's job it belongs to; None = asked for by hand."""
+    bots: tuple[BotSettings, ...] = ()
+    """Several bots at one account; none = one of `strategy` with all of the cash."""
     sweep: Sweep | None = None
     """Which set of a sweep it is; None = played alone."""
 
     def stated(self) -> PlainDict:
         """Return what must be repeated to repeat the run, and the sweep it was one set of."""
-        sweep = {} if self.sweep is None else {"sweep": msgspec.to_builtins(self.sweep)}
-        return sweep | {
+        more = {} if self.sweep is None else {"sweep": msgspec.to_builtins(self.sweep)}
+        if self.bots:
+            more["bots"] = {bot.name: stated_bot(bot) for bot in self.bots}
+        return more | {
             "parameters": dict(self.parameters),
             "limits": dict(self.limits),
             "cash_micro": self.cash_micro,
@@ -138,11 +146,22 @@ class ReplayOptions:
                 instrument=stated.get("instrument", ""),
                 outcomes=None if outcomes is None else Path(outcomes),
                 funding=None if funding is None else Path(funding),
+                bots=tuple(
+                    BotSettings(name=name, account=ENGINE, **fields)
+                    for name, fields in stated.get("bots", {}).items()
+                ),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(
                 f"backtest {run['id']} does not say what it played ({error!r}): start it again"
             ) from None
+
+
+def _made_of(settings: BotSettings) -> Bot:
+    try:
+        return bot_of(settings, ACCOUNT, everywhere=True)
+    except (BadInput, ConfigError) as error:
+        raise ConfigError(f"bot {settings.name}: {error}") from None
 
 
 class PreparedReplay:
@@ -160,7 +179,7 @@ class PreparedReplay:
         self._started_ns = time.time_ns()
         self.folder = config.home / "runs" / f"{self._started_ns}"
         # Everything a person gave is checked before anything is made on the disk.
-        bot, limits, paper = self._bot(), limits_of(options.limits), paper_of(options)
+        bots, limits, paper = self._bots(), limits_of(options.limits), paper_of(options)
         self.recording = recording or opened(options, config)
         self._tick_ns = SECOND_NS
         if (made := _made(self.recording)) is not None:
@@ -172,14 +191,14 @@ class PreparedReplay:
         self._files = ExitStack()
         """Closes what the run writes: at its end, and where it never begins."""
         try:
-            self._replay = self._assembled(bot, limits, paper)
+            self._replay = self._assembled(bots, limits, paper)
         except BaseException:
             with ExitStack() as ends:
                 ends.callback(self._discard)
                 ends.push(self._files)
             raise
 
-    def _assembled(self, bot: Bot, limits: RiskLimits, paper: PaperSettings) -> Replay:
+    def _assembled(self, bots: tuple[Bot, ...], limits: RiskLimits, paper: PaperSettings) -> Replay:
         options = self._options
         if options.journal_full or options.decisions:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -193,7 +212,7 @@ class PreparedReplay:
             decide = decisions.append
         return assemble(
             recording=self.recording,
-            bots=(bot,),
+            bots=bots,
             limits=limits,
             paper=paper,
             cash_micro=options.cash_micro,
@@ -215,20 +234,23 @@ class PreparedReplay:
         if not self._stored:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _bot(self) -> Bot:
+    def _bots(self) -> tuple[Bot, ...]:
         options = self._options
         name = BotId(f"replay-{options.strategy}")
         try:
+            if options.bots:
+                return tuple(map(_made_of, options.bots))
             strategy = build(options.strategy, options.parameters, name)
         except BadInput as error:
             raise ConfigError(str(error)) from None
-        return Bot(
+        alone = Bot(
             name=name,
             account=ACCOUNT,
             strategy=strategy,
             capital_micro=options.cash_micro,
             everything=True,
         )
+        return (alone,)
 
     def _open_recorder(self) -> Recorder:
         if not self._options.journal_full:
@@ -259,7 +281,7 @@ class PreparedReplay:
             mode=Mode.PAPER,
             kind=RunKind.REPLAY,
             recording=str(options.path),
-            bot=f"replay-{options.strategy}",
+            bot=f"replay-{options.strategy}" if not options.bots else REPLAY_BOTS,
             strategy=options.strategy,
             parameters=json.dumps(options.stated()),
             job=options.job,
