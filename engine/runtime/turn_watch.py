@@ -13,9 +13,11 @@ import ctypes
 import gc
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -39,8 +41,10 @@ HARD_LOOKS = 50
 WEIGHED_EVERY = 300
 """Looks between two weighings: half a minute."""
 BYTES_MAX = 256 * 1024 * 1024
-OBJECTS_MAX = 2_000_000
+OBJECTS_MAX = 500_000
 """So many objects are weighed at most; one that holds more holds too much."""
+SAMPLE = 500
+"""Of what a container holds so many are weighed, where it holds twice as many or more."""
 
 CODE = (type, ModuleType, FunctionType)
 
@@ -151,23 +155,44 @@ class TurnWatch:
 
 
 def held_by(thing: object, most: int) -> int:
-    """Return how many bytes hang on an object; it stops above `most`.
+    """Return how many bytes hang on an object, estimated; it stops above `most`.
 
     What a plug-in's own classes, functions and files keep counts as held; code of others does not.
+    A large container is judged by a sample of what is in it: this thread shares the interpreter
+    with the loop, and a walk over millions of objects stood in its way for seconds.
     """
     seen: set[int] = set()
-    waiting: list[object] = [thing]
-    total = 0
+    waiting: deque[tuple[object, float]] = deque([(thing, 1.0)])
+    total = 0.0
     while waiting and total <= most:
-        one = waiting.pop()
+        one, weight = waiting.popleft()
         if id(one) in seen or (isinstance(one, CODE) and not _of_a_plugin(one)):
             continue
         seen.add(id(one))
         if len(seen) > OBJECTS_MAX:
             return most + 1
-        total += sys.getsizeof(one)
-        waiting += gc.get_referents(one)
-    return total
+        total += weight * sys.getsizeof(one)
+        parts, of_each = _parts_of(one)
+        waiting += [(part, weight * of_each) for part in parts]
+    return int(total)
+
+
+def _parts_of(one: object) -> tuple[list[object], float]:
+    """Return what an object refers to, and for how many of its kind each of them stands."""
+    if not isinstance(one, list | tuple | deque | set | frozenset | dict):
+        return gc.get_referents(one), 1.0
+    count, step = len(one), len(one) // SAMPLE
+    if step < 2:
+        return gc.get_referents(one), 1.0
+    if isinstance(one, list | tuple):
+        sample: list[object] = list(one[::step])
+    elif isinstance(one, dict):
+        sample = [*islice(one, 0, None, step), *islice(one.values(), 0, None, step)]
+        count *= 2
+    else:
+        sample = list(islice(one, 0, None, step))
+    different = len(set(map(id, sample)))
+    return sample, max(1.0, count / len(sample) * different / len(sample))
 
 
 def _of_a_plugin(code: type | ModuleType | FunctionType) -> bool:

@@ -6,6 +6,7 @@ import gc
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from engine.domain.inputs import BotFailed, Turned
 from engine.domain.instruments import InstrumentId
 from engine.domain.settings import BotSettings
 from engine.in_time import TurnOverdue
+from engine.runtime import turn_watch
 from engine.runtime.turn_watch import HARD_LOOKS, TurnWatch, held_by
 from storage.quarantine import quarantine, quarantined, release
 from tests.bots.conftest import intent, make_bot, make_script, make_stage
@@ -292,6 +294,31 @@ def test_what_its_file_and_its_class_keep_is_weighed_too(where: str) -> None:
     assert held_by(leaky, 1_000_000) < 100_000
     leaky.wish()
     assert held_by(leaky, 1_000_000) > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("held", "bytes_least"),
+    [
+        ([[0] * 300_000 for _ in range(20)], 20 * 300_000 * 8),
+        ([(n, str(n)) for n in range(20_000)], 20_000 * 120),
+        ({n: [n] for n in range(20_000)}, 20_000 * 64),
+        (deque(float(n) for n in range(20_000)), 20_000 * 24),
+        ({f"{n:30}" for n in range(20_000)}, 20_000 * 70),
+    ],
+)
+def test_a_large_container_is_judged_by_a_sample(
+    held: Any, bytes_least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    monkeypatch.setattr(
+        turn_watch.sys, "getsizeof", lambda one: looked.append(0) or one.__sizeof__()
+    )
+    assert bytes_least < held_by(held, 1 << 40) < 4 * bytes_least
+    assert len(looked) < 12_000, "the loop waits while this looks"
+
+
+def test_one_object_many_times_is_not_many() -> None:
+    assert held_by([bytes(100_000)] * 50_000, 1 << 40) < 8 * 50_000 + 3_000_000
 
 
 def test_what_a_plugin_held_is_free_again(
