@@ -165,7 +165,7 @@ def main() -> None:
 # -- Imported data: what there is, how far it can be trusted, and how more of it is brought --
 
 IMPORT = "import"
-ENDINGS = ["csv", "gz", "zip", "json", "jsonl", "ndjson", "parquet", "npz"]
+ENDINGS = ["csv", "gz", "tgz", "tar", "zip", "json", "jsonl", "ndjson", "parquet", "npz"]
 FILES = columns_of(Col("name", "File"), Col("size", kind=ColKind.TEXT))
 GAPS_SHOWN = 20
 ROWS_MAX = 101

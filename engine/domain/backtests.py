@@ -13,16 +13,15 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from engine.domain.instruments import Mode
 from engine.domain.jobs import ReplayJob, arguments_of
 from engine.domain.money import MICRO
 from engine.domain.plain import PlainDict
-from engine.domain.settings import AccountSettings, BotSettings, SettingsDocument, capital_excess
+from engine.domain.settings import BotSettings, SettingsDocument, capital_micro
 from engine.errors import BadInput
 
 DOCUMENT_BYTES_MAX = 1_000_000
 REPLAY = "replay"
-"""The job, and the account of its bots."""
+"""The job, and what stands where a bot of the settings names its account."""
 
 
 def read_document(text: str) -> ReplayJob:
@@ -61,9 +60,12 @@ def bots_of(given: Mapping[str, PlainDict], cash_micro: int) -> tuple[BotSetting
             first = error.errors(include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
             raise BadInput(f"bot {name}: {place}: {first['msg']}") from None
-    account = AccountSettings(name=REPLAY, venue="paper", mode=Mode.PAPER)
-    if why := capital_excess(account, found, cash_micro):
-        raise BadInput(why)
+    given_micro = capital_micro(found)
+    if given_micro > cash_micro:
+        raise BadInput(
+            f"the bots are given {given_micro / MICRO:,g} together and the backtest has "
+            f"{cash_micro / MICRO:,g}: give them less, or it more cash"
+        )
     return tuple(found)
 
 

@@ -18,6 +18,7 @@ import streamlit as st
 
 from engine.domain.alerts import described
 from engine.domain.commands import RunJob
+from engine.domain.instruments import Instrument
 from engine.domain.jobs import arguments_of
 from engine.domain.plain import PlainDict, PlainView
 from engine.errors import BadInput, PitbossError, StorageError
@@ -246,15 +247,21 @@ def show_run(run: Row, alike: Sequence[TableRow]) -> None:
 
 def resolves(run: Row, markets: Sequence[Row]) -> bool:
     """Say whether a market of a run has an outcome; of one that is not known it is assumed."""
-    path, listed = filled.journal_of(run), {}
-    if path is not None:
-        with suppress(PitbossError):  # the parts that read it say what is wrong with it
-            listed = filled.orders_of(path).listed
+    listed = _listed(run)
     kinds = {
         listed[row["instrument"]].kind.value if row["instrument"] in listed else row["listed_kind"]
         for row in markets
     }
     return losses.resolves(kinds)
+
+
+def _listed(run: TableRow) -> Mapping[str, Instrument]:
+    """Return the instruments a run's journal lists; none where there is none or it is damaged."""
+    path = filled.journal_of(run)
+    if path is not None:
+        with suppress(PitbossError):  # the parts that read it say what is wrong with it
+            return filled.orders_of(path).listed
+    return {}
 
 
 REPORT_FILLS = 1_000
@@ -348,12 +355,13 @@ def _markets(run: TableRow, markets: Sequence[PlainDict], *, settles: bool) -> N
     if not markets:
         panels.empty("No market was traded.", "The reasons are in the counts below.")
         return
+    listed = _listed(run)
     rows = [
         {
             **row,
             "total": row["realised"] + row["unresolved"] - row["fees"] + row["funding"],
             "currency": run["currency"] or None,
-            "left": _left(row),
+            "left": _left(row, listed.get(row["instrument"])),
             "ended": "resolved" if row["resolved"] else "unresolved",
         }
         for row in markets
@@ -376,12 +384,14 @@ def _markets(run: TableRow, markets: Sequence[PlainDict], *, settles: bool) -> N
     panels.note(f"Unrealised = what is left, marked at the last mid{never}")
 
 
-def _left(row: TableRow) -> str:
-    """Return what is left in shares; in increments where the catalog lacks the instrument."""
-    if not row["position_left_raw"]:
+def _left(row: TableRow, terms: Instrument | None) -> str:
+    """Return what is left; in increments where neither catalog nor journal lists the instrument."""
+    left, raw = row["position_left"], row["position_left_raw"]
+    if not raw:
         return "flat"
-    shares = row["position_left"]
-    return size(shares, row["position_left_raw"])
+    if left is None and terms is not None:
+        left = Decimal(raw).scaleb(-terms.size_decimals)
+    return size(left, raw)
 
 
 @guard.part("The run's rejections")

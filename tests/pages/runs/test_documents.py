@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
+from bench.bars import written
 from engine.config import Config
 from engine.domain.commands import RunJob
+from engine.domain.jobs import ReplayJob
+from engine.jobs.run import JobContext, works
 from storage.database import writing
 from storage.own_files import keep
 from storage.settings import Saved, applied, save
 from storage.users import ENGINE_ID
+from tests.jobs.test_playback import claimed
 from tests.pages.seen import texts
 from tests.pages.test_jobs import left, press, run_engine
 
@@ -60,3 +65,29 @@ def test_what_is_no_document_is_refused_and_nothing_is_sent(opened: Opened, conf
     press(page, "Play the document")
     assert "Not started: bot x: strategy" in texts(page)
     assert left(config) == []
+
+
+def test_a_run_of_several_bots_shows_what_each_made_and_what_is_left_in_units(
+    opened: Opened, config: Config, tmp_path: Path
+) -> None:
+    bars = {"bars": "1m"}
+    job = ReplayJob(
+        path=str(written(tmp_path / "bars.csv", 400)),
+        bots={
+            "trend": {
+                "strategy": "sma_cross", "capital": 500,
+                "parameters": bars | {"slow": 8, "fast": 3},
+            },
+            "steps": {"strategy": "dca", "capital": 500, "parameters": bars | {"every": 10}},
+        },
+    )  # fmt: skip
+    done = works()["replay"](job, JobContext(config, claimed(config)))
+    page = opened("runs", run=str(done["run"]))
+    shown = texts(page)
+    assert "By bot" in shown
+    assert "sma_cross + dca on" in shown
+    assert "Make a bot of it" not in shown
+    made = next(one.value for one in page.dataframe if "unrealised" in one.value)
+    left = next(one.value["left"] for one in page.dataframe if "left" in one.value)
+    assert list(made["bot"]) == ["steps", "trend"]
+    assert float(left.iloc[0]) > 0, "it is a size, and no count of increments"
