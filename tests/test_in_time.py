@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,15 @@ from engine.strategies.registry import build, declared_of, restore_state
 from tests.kit.plugins import installed_from, write
 
 BOT = BotId("b")
+
+
+@pytest.fixture(autouse=True)
+def no_callbacks_of_the_collector() -> Iterator[None]:
+    """What is raised in this thread may arrive in a callback of another library, and is lost."""
+    kept = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = kept
 
 
 @pytest.fixture(autouse=True)
