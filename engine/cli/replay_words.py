@@ -104,7 +104,7 @@ def describe(summary: PlainDict) -> str:
         f"unresolved at mid {summary['pnl_unresolved']:+.4f})   "
         f"equity {summary['equity_start']:.2f} → {summary['equity_end']:.2f}",
     ]
-    rows += [*_bot_rows(summary["bots"]), *_perpetual_rows(summary), *_benchmark_rows(summary)]
+    rows += [*_bot_rows(summary), *_perpetual_rows(summary), *_benchmark_rows(summary)]
     if summary["imported"]:
         rows.insert(
             2, f"read from its import of {summary['imported']}: the hashes were checked then"
@@ -130,15 +130,19 @@ def describe(summary: PlainDict) -> str:
     return "\n".join(rows)
 
 
-def _bot_rows(bots: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return what each bot made; nothing where there is one."""
-    if len(bots) < 2:
-        return []
-    return [
-        f"  bot {name:24}  PnL {one['pnl']:+.4f} (unrealised {one['unrealised']:+.4f})   "
-        f"fees {one['fees']:.4f}"
-        for name, one in bots.items()
+def _bot_rows(summary: PlainView) -> list[str]:
+    """Return which markets bots lacked, and what each made where there are several."""
+    rows = [
+        f"  bot {name} names {', '.join(missing)}, which the recording does not have"
+        for name, missing in summary["unlisted"].items()
     ]
+    if len(summary["bots"]) > 1:
+        rows += [
+            f"  bot {name:24}  PnL {one['pnl']:+.4f} (unrealised {one['unrealised']:+.4f})   "
+            f"fees {one['fees']:.4f}"
+            for name, one in summary["bots"].items()
+        ]
+    return rows
 
 
 def _perpetual_rows(summary: Mapping[str, object]) -> list[str]:

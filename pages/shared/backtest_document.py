@@ -82,7 +82,12 @@ def several(run: TableRow) -> bool:
 
 
 def show_bots(result: PlainView, currency: str) -> None:
-    """Draw what each bot of a run made; nothing where there was one."""
+    """Draw what each bot of a run made, where there were several, and what one lacked."""
+    for name, missing in result.get("unlisted", {}).items():
+        st.warning(
+            f"Bot {literal(name)} names {literal(', '.join(missing))}, which the recording does "
+            "not have: it traded nothing there. Name a market of the recording, or none."
+        )
     bots = result.get("bots", {})
     if len(bots) < 2:
         return

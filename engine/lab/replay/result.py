@@ -107,6 +107,8 @@ class ReplayResult(msgspec.Struct, kw_only=True):
     evaluations: int = 0
     bot_errors: dict[str, str] = {}
     bots: dict[str, BotResult] = {}
+    unlisted: dict[str, list[str]] = {}
+    """Markets that a bot names and the recording never listed, by bot."""
     torn: str = ""
     """Where the recording cannot be read on, and why; empty = it was played to its end."""
     equity: list[tuple[int, int]] = []
@@ -177,6 +179,7 @@ def _traded(result: ReplayResult) -> dict[str, object]:
             for name, market in result.markets.items()
             if market.fills
         },
+        "unlisted": result.unlisted,
         "bots": {name: one.summary() for name, one in sorted(result.bots.items())},
         "market_pnl": _market_pnl(result),
         "round_trips": result.round_trips.summary(),

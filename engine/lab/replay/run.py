@@ -433,6 +433,11 @@ class Replay:
         result.alerts = dict(sorted(self._driver.alert_counts.items()))
         result.evaluations = sum(bot.evaluations for bot in self._bots)
         result.bots = results_by_bot(executor.ledger, self._marks)
+        result.unlisted = {
+            bot.name: sorted(bot.instruments - result.markets.keys())
+            for bot in self._bots
+            if bot.instruments - result.markets.keys() and not bot.everything
+        }
         result.bot_errors = {bot.name: bot.error for bot in self._bots if bot.error}
         result.fees_micro = sum(m.fees_micro for m in result.markets.values())
         result.digest = self._recorder.digest()

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.cli import backtest
+from engine.cli.replay_words import describe
 from engine.config import Config
 from engine.domain.backtests import read_document
 from engine.errors import BadInput, ConfigError
@@ -101,6 +102,9 @@ def test_a_bot_trades_only_the_market_it_names(document: dict[str, Any], config:
     elsewhere = BOTS["turns"] | {"instruments": ["binance:ETH/USDT"]}
     summary = played(document | {"bots": BOTS | {"turns": elsewhere}}, config)
     assert set(summary["bots"]) == {"steps", "trend"}, "it owns nothing and made nothing"
+    assert summary["unlisted"] == {"turns": ["binance:ETH/USDT"]}
+    said = describe({**summary, "run": 1})
+    assert "bot turns names binance:ETH/USDT, which the recording does not have" in said
 
 
 def test_a_recording_that_is_not_there_is_refused_with_the_folders(config: Config) -> None:

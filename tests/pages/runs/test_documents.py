@@ -78,13 +78,15 @@ def test_a_run_of_several_bots_shows_what_each_made_and_what_is_left_in_units(
                 "strategy": "sma_cross", "capital": 500,
                 "parameters": bars | {"slow": 8, "fast": 3},
             },
-            "steps": {"strategy": "dca", "capital": 500, "parameters": bars | {"every": 10}},
+            "lost": {"strategy": "dca", "capital": 1, "instruments": ["demo:nothing"]},
+            "steps": {"strategy": "dca", "capital": 499, "parameters": bars | {"every": 10}},
         },
     )  # fmt: skip
     done = works()["replay"](job, JobContext(config, claimed(config)))
     page = opened("runs", run=str(done["run"]))
     shown = texts(page)
     assert "By bot" in shown
+    assert "Bot lost names demo:nothing, which the recording does not have" in shown
     assert "sma_cross + dca on" in shown
     assert "Make a bot of it" not in shown
     made = next(one.value for one in page.dataframe if "unrealised" in one.value)
