@@ -82,10 +82,10 @@ def document_of_bots(settings: SettingsDocument, names: tuple[str, ...], path: s
     }
 
 
-OF_A_DESK = frozenset({"name", "account", "follows"})
-"""What settings say of a bot that a backtest does not take: it has one account, and no filter."""
-
-
 def stated_bot(bot: BotSettings) -> PlainDict:
-    """Return a bot as a document names it: what differs from the defaults."""
-    return bot.model_dump(mode="json", exclude_defaults=True, exclude=set(OF_A_DESK))
+    """Return a bot as a document names it: what differs from the defaults.
+
+    A filter it follows stands in it, and is refused when it is read: without it the bot would trade
+    whatever the recording lists.
+    """
+    return bot.model_dump(mode="json", exclude_defaults=True, exclude={"name", "account"})

@@ -65,3 +65,17 @@ def test_bots_of_the_settings_are_a_document_and_it_gives_them_back() -> None:
 def test_what_a_run_states_of_a_bot_makes_the_same_bot() -> None:
     bot = BotSettings(name="a", strategy="dca", account="replay", capital=5, priority=3)
     assert BotSettings(name="a", account="replay", **stated_bot(bot)) == bot
+
+
+def test_a_bot_that_follows_a_filter_is_refused_and_does_not_trade_everything_instead() -> None:
+    bot = {"name": "a", "account": "demo", "strategy": "dca", "capital": 5, "follows": "mine"}
+    demo = {"name": "demo", "venue": "demo", "mode": "demo"}
+    settings = SettingsDocument.model_validate(
+        {
+            "accounts": {"demo": demo},
+            "bots": {"a": bot},
+            "filters": {"mine": {}},
+        }
+    )
+    with pytest.raises(BadInput, match="bot a: it follows a saved filter"):
+        read_document(json.dumps(document_of_bots(settings, ("a",), "mine.csv")))
