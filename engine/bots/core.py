@@ -56,6 +56,7 @@ from engine.domain.inputs import (
     Input,
     InstrumentForgotten,
     Limited,
+    OrdersStated,
     PlacedByHand,
     ProofBegun,
     Received,
@@ -161,6 +162,9 @@ class AccountCore(BarsAhead):
                 return self.executor.cancel(order, now_ns)
             case Halted(reason=reason):
                 return self.executor.stop_all(reason, now_ns)
+            case OrdersStated():
+                effects, self._effects = self._effects + self.executor.take_changes(), []
+                return effects
             case _:
                 self._change(given, now_ns)
         return []

@@ -237,6 +237,10 @@ class BotFailed(Input, frozen=True, tag=25):
         return bool(self.decision or self.event is not None or self.forgot)
 
 
+class OrdersStated(Input, frozen=True, tag=26):
+    """An account that turns no more was asked what was still to be journaled of its orders."""
+
+
 AnyInput = (
     EngineStarted
     | Opened
@@ -264,6 +268,7 @@ AnyInput = (
     | WalletOperated
     | Automated
     | BotFailed
+    | OrdersStated
 )
 
 pack_input = msgspec.msgpack.Encoder().encode

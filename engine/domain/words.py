@@ -346,6 +346,8 @@ def of_input(one: given.AnyInput) -> str:
             return f"a person asks the wallet: {_of_wallet(asked) or _plain(asked)}"
         case given.CancelledByHand(order=order):
             return f"a person cancels order {order}"
+        case given.OrdersStated():
+            return "a desk that has ended says where its orders stand"
         case given.Halted(reason=reason):
             return f"everything is cancelled: {reason}"
         case _:

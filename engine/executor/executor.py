@@ -120,7 +120,7 @@ class Executor:
         parts = ExecutorParts(self._table, self._blocks, self._outbox, self._settings)
         reports = VenueReports(parts)
         self._reconciler = reports.reconciler
-        self.named = reports.named
+        self.named, self.take_changes = reports.named, self._table.take_changes
         self._mailbox = Mailbox(self._table, self._outbox)
         self.wallet = self._reconciler.wallet
         self._markets = Markets(

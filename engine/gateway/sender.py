@@ -277,6 +277,7 @@ class Sender:
         self._prepared: dict[OrderId, Prepared] = {}
         self._operating: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     # -- the driver's side -------------------------------------------------------------------------
 
@@ -296,16 +297,23 @@ class Sender:
         self._prepared.pop(order, None)
 
     def take(self, message: GatewayMessage) -> None:
-        """Take an effect, the latch or the venue's mode; requests leave as tasks of the loop."""
-        self._start(self._core.receive(message, self._clock.now_ns()))
+        """Take an effect, the latch or the venue's mode; requests leave as tasks of the loop.
+
+        Once it is closed nothing leaves: a place is reported as not sent.
+        """
+        if not self._closed:
+            self._start(self._core.receive(message, self._clock.now_ns()))
+        elif isinstance(message, PlaceOrder):
+            self._never(message.order.id)
 
     def advance(self) -> None:
-        self._start(self._core.advance(self._clock.now_ns()))
+        if not self._closed:
+            self._start(self._core.advance(self._clock.now_ns()))
 
     @property
     def due_ns(self) -> int | None:
         """When `advance` must be called; None = nothing waits for time."""
-        return self._core.due_ns
+        return None if self._closed else self._core.due_ns
 
     @property
     def under_way(self) -> int:
@@ -317,21 +325,29 @@ class Sender:
             await asyncio.wait(self._tasks)
 
     async def close(self) -> None:
-        """Cut what is under way. A place whose bytes may have left is reported as unanswered."""
+        """Cut what is under way; from now on nothing leaves, whatever waits or comes.
+
+        A place whose bytes may have left is reported as unanswered, any other one as not sent.
+        """
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await self.drain()
         for order in list(self._prepared):
-            self.forget(order)
-            reason = "the engine closed before it was sent"
-            self._report(OrderNotSent(account=self._core.account, order=order, reason=reason))
+            self._never(order)
+
+    def _never(self, order: OrderId) -> None:
+        """Report an order that will not leave any more."""
+        self.forget(order)
+        reason = "the engine closed before it was sent"
+        self._report(OrderNotSent(account=self._core.account, order=order, reason=reason))
 
     # -- from the core to the door -----------------------------------------------------------------
 
     def _start(self, requests: list[Request]) -> None:
         """Start requests in order, and what their immediate ends free."""
         self._publish()
-        waiting = deque(requests)
+        waiting = deque(() if self._closed else requests)
         while waiting:
             request = waiting.popleft()
             refused = self._name(request)

@@ -33,6 +33,7 @@ from engine.domain.inputs import (
     EffectRequested,
     Halted,
     InstrumentForgotten,
+    OrdersStated,
     StartedOver,
     Transient,
 )
@@ -271,8 +272,11 @@ class AccountRunner:
 
     def report(self, event: Event) -> None:
         """Journal and deliver a report of the venue or the engine; the turn follows at once."""
-        self.deliver(event, self._clock.now_ns())
-        if not self._settling and not self._woken and not self._closed:
+        now_ns = self._clock.now_ns()
+        self.deliver(event, now_ns)
+        if self._closed:
+            self.settle(now_ns)
+        elif not self._settling and not self._woken:
             self._woken = True
             self._turn_soon()
 
@@ -361,8 +365,15 @@ class AccountRunner:
         self.settle(self._clock.now_ns())
 
     def settle(self, now_ns: int) -> None:
-        """Turn the desk until it asks for nothing more at this moment."""
-        if self._settling or self._closed:
+        """Turn the desk until it asks for nothing more at this moment.
+
+        One that is closed turns no more: it journals what the last reports made of its orders.
+        """
+        if self._settling:
+            return
+        if self._closed:
+            for effect in self.core.receive(OrdersStated(self.account), now_ns):
+                self._do(effect, now_ns)
             return
         self._settling = True
         started = time.perf_counter_ns()
@@ -472,12 +483,13 @@ class AccountRunner:
         self._settle_in_turn(self._pass_time())
 
     async def close(self) -> None:
-        """Cut what is under way; nothing turns any more, whatever the journal makes of that."""
+        """Let nothing turn any more, and cut what is under way. Raises what the cut raises."""
+        if not self._closed:
+            self._turns.leave(self._turn)
+        self._closed = True
+        if self._handle is not None:
+            self._handle.cancel()
         try:
             await self.sender.close()
         finally:
-            if not self._closed:
-                self._turns.leave(self._turn)
-            self._closed = True
-            if self._handle is not None:
-                self._handle.cancel()
+            self.settle(self._clock.now_ns())

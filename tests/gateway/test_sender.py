@@ -382,6 +382,48 @@ async def test_closing_says_of_every_order_whether_its_bytes_may_have_left(desk,
     assert desk.crashes == []
 
 
+async def test_a_closed_sender_lets_nothing_leave_that_waited_or_that_comes(build, venue):
+    desk = Desk(build, venue, places_in_flight_max=1)
+    for number in (1, 2):
+        assert desk.sender.name(build.place(number).order)
+    desk.place(1, 2)
+    await venue.call("send")
+    await desk.sender.close()
+    assert desk.kinds() == [(OrderUnanswered, 1), (OrderNotSent, 2)]
+    desk.clock.advance(5_000 * MS)
+    desk.sender.advance()  # the first one's time is over: its slot would be the second one's
+    desk.place(3)
+    desk.sender.take(ModeChanged(account=build.account, mode=VenueMode.OPEN))
+    desk.sender.take(build.cancel(1))
+    await desk.breathe()
+    assert venue.calls == []
+    assert desk.kinds() == [(OrderNotSent, 3)]
+    assert desk.sender.due_ns is None
+
+
+async def test_what_comes_while_requests_are_cut_does_not_leave(desk, venue):
+    held = asyncio.Event()
+
+    async def slow(prepared):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await held.wait()  # a client that takes its time to let go of a connection
+
+    venue.send, calls = slow, venue.calls
+    desk.place(1)
+    await desk.breathe()
+    closing = asyncio.ensure_future(desk.sender.close())
+    await desk.breathe()
+    venue.send = FakeVenue.send.__get__(venue)
+    desk.place(2)
+    await desk.breathe()
+    assert calls == []
+    held.set()
+    await closing
+    assert (OrderNotSent, 2) in desk.kinds()
+
+
 async def test_the_latch_is_released_through_the_sender_too(desk, venue):
     desk.sender.take(LatchSet(who="anna", reason="stop"))
     desk.place(1)

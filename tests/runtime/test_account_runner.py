@@ -1,20 +1,26 @@
 from __future__ import annotations
 
+from concurrent.futures import Future
+
 import msgspec
 
 from engine.bots.bot import Bot
 from engine.bots.core import AccountCore
 from engine.caches.markets import MarketCache
 from engine.domain.bots import BotState
+from engine.domain.effects import OrderChanged
 from engine.domain.events import (
     BookChanged,
     BookReplaced,
+    CashMoved,
     InstrumentListed,
     ModeChanged,
+    OrderAccepted,
     VenueMode,
 )
+from engine.domain.inputs import AnyInput, OrdersStated, Turned
 from engine.domain.instruments import AccountId, BotId, InstrumentId, Leg, Mode, Side
-from engine.domain.orders import Order, OrderId
+from engine.domain.orders import Order, OrderId, OrderState
 from engine.domain.settings import AccountSettings, GatewaySettings
 from engine.gateway.core import GatewayCore
 from engine.runtime.account_runner import AccountRunner, Meter
@@ -65,6 +71,63 @@ async def test_the_gateway_receives_that_the_venue_opened_again() -> None:
         runner.deliver(ModeChanged(account=ACCOUNT, mode=mode), 1)
         assert gateway._places.veto(ORDER) == veto
     await runner.close()
+    await venue.close()
+
+
+class Kept(DigestRecorder):
+    """A journal whose messages a test can read; it never becomes durable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[msgspec.Struct] = []
+
+    def append(self, account: str, message: msgspec.Struct, at_ns: int) -> int:
+        self.messages.append(message)
+        return super().append(account, message, at_ns)
+
+    def commit(self) -> Future[int]:
+        return Future()
+
+    def changes(self) -> list[tuple[OrderId, OrderState]]:
+        found = [one for one in self.messages if isinstance(one, OrderChanged)]
+        return [(one.order, one.state) for one in found]
+
+
+async def test_where_orders_stand_is_journaled_behind_the_last_turn_too() -> None:
+    instrument = instrument_of(identify(Listed(slug="one"), 1, 1))
+    executor, _ = executor_of(AccountSettings(name="demo", venue="demo", mode=Mode.DEMO), 1)
+    put: list[AnyInput] = []
+    core = AccountCore(
+        cache=MarketCache(), executor=executor, bots=(), decide=lambda _: None,
+        tape=lambda given, _: put.append(given),
+    )  # fmt: skip
+    venue, journal = DemoVenue("http://127.0.0.1:9", ACCOUNT), Kept()
+    runner = AccountRunner(
+        core=core,
+        gateway=GatewayCore(account=ACCOUNT, settings=GatewaySettings()),
+        venue=venue,
+        recorder=journal,
+        clock=ManualClock(1),
+        meter=Meter(),
+        alert=lambda *_: None,
+        crash=lambda _: None,
+    )
+    cash = CashMoved(account=ACCOUNT, currency=executor.currency, amount_micro=10**9)
+    runner.deliver(cash, 1)
+    runner.market((InstrumentListed(instrument=instrument),), 1)
+    for number in (1, 2):
+        order = msgspec.structs.replace(ORDER, id=OrderId(number), instrument=instrument.id)
+        executor._table.take(order, executor._table.instruments[instrument.id])
+        runner._place(order, 1)
+    turned = len(put)
+    await runner.close()
+    rejected = [(OrderId(1), OrderState.REJECTED), (OrderId(2), OrderState.REJECTED)]
+    assert journal.changes() == rejected
+    # What a stream still says moves the executor, and no turn ever follows.
+    runner.report(OrderAccepted(account=ACCOUNT, order=OrderId(1)))
+    assert journal.changes() == [*rejected, (OrderId(1), OrderState.UNKNOWN)]
+    assert put[-1] == OrdersStated(ACCOUNT)  # who lives it again finds the same records
+    assert Turned(ACCOUNT) not in put[turned:]
     await venue.close()
 
 
