@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack, cast
 import msgspec
 
 from engine import log
+from engine.clock import TapeClock
 from engine.config import Config
 from engine.domain.bots import BotHappened
 from engine.domain.effects import alarm
@@ -147,6 +148,29 @@ class Engine(Services):
         if made not in self._parts:
             raise BrokenInvariant(f"{made} is no @part: no engine has one from its start on")
         return cast("Part", self._parts[made])
+
+    @property
+    def plays_tape(self) -> bool:
+        """True where a recording is played: nothing is received from outside."""
+        return type(self.clock) is TapeClock
+
+    def watch_every(
+        self, period_ns: int, look: Callable[[int], None], *, on_tape: bool = True
+    ) -> None:
+        """Call `look` with the time once in each period while the engine runs, the first at once.
+
+        `on_tape=False` = never where a recording is played.
+        """
+        due_ns = 0
+
+        def watch(now_ns: int) -> None:
+            nonlocal due_ns
+            if now_ns >= due_ns and self.phase == RUNNING:
+                due_ns = now_ns + period_ns
+                look(now_ns)
+
+        if on_tape or not self.plays_tape:
+            self.watchers.append(watch)
 
     # -- KILL --------------------------------------------------------------------------------------
 

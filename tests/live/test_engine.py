@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from engine.clock import TapeClock, WallClock
 from engine.domain.bots import BotState
 from engine.domain.effects import RaiseAlert
 from engine.domain.events import (
@@ -370,3 +371,21 @@ async def test_a_start_asked_for_paused_has_no_bot_that_trades_and_stays_so(
         for record in load(desk.config.journal_path):
             apply_record(again, decode(record))
         assert again["a"].state is BotState.PAUSING
+
+
+@pytest.mark.parametrize("tape", [False, True])
+def test_a_part_looks_once_a_period_while_the_engine_runs_and_never_at_a_tape_unless_it_says(
+    tape: bool,
+) -> None:
+    engine = engine_of(clock=TapeClock() if tape else WallClock())
+    first = len(engine.watchers)
+    looked: list[int] = []
+    outside: list[int] = []
+    engine.watch_every(10, looked.append)
+    engine.watch_every(10, outside.append, on_tape=False)
+    times = ((1, "RECONCILING"), (2, "RUNNING"), (11, "RUNNING"), (12, "RUNNING"), (30, "ENDING"))
+    for now_ns, engine.phase in times:
+        for watch in engine.watchers[first:]:
+            watch(now_ns)
+    assert looked == [2, 12]
+    assert outside == ([] if tape else looked)

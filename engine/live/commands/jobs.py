@@ -51,16 +51,12 @@ class Schedules:
         self._entries: dict[str, ScheduleEntry] = {}
         self._problems: dict[str, str] = {}
         self._zone = ZONE
-        self._look_ns = 0
         self._written: tuple[ScheduleSeen, ...] | None = None
-        engine.watchers.append(self.watch)
+        engine.watch_every(LOOK_NS, self.watch)
 
     def watch(self, now_ns: int) -> None:
         """Once a second: begin when the engine runs, follow the settings, write what stands."""
         engine = self._engine
-        if now_ns < self._look_ns or engine.phase != "RUNNING":
-            return
-        self._look_ns = now_ns + LOOK_NS
         if self._version != engine.settings.version:
             self._version = engine.settings.version
             entries = _switched(engine.settings.document)

@@ -11,7 +11,6 @@ import asyncio
 import msgspec
 
 from engine.caches.views import Observations, ObservedView
-from engine.clock import TapeClock
 from engine.domain.commands.signals import Observe
 from engine.domain.instruments import AccountId
 from engine.domain.observed_events import Observed, observed
@@ -24,7 +23,6 @@ from engine.runtime.observations import ObservedFile, Webhook, parse_observed, w
 from engine.runtime.wallets import WalletPlace, WalletTape, look, read_places
 from engine.venues.registry import plugins
 from storage.files import write_whole
-from storage.phases import RUNNING
 
 FILE_LOOK_S = 0.2
 LOOK_NS = 500_000_000
@@ -41,17 +39,13 @@ class ObservedDoors:
         self._last = Observations()
         self._given: set[tuple[AccountId, str]] = set()
         """Accounts and the keys they have the last observation of, where there is one."""
-        self._look_ns = 0
         self._begun = False
         self._notes = engine.notes(ALERT)
-        engine.watchers.append(self.watch)
+        engine.watch_every(LOOK_NS, self.watch, on_tape=False)
 
     def watch(self, now_ns: int) -> None:
         """Open the doors once the engine runs; hand late bots what was observed before."""
         engine = self._engine
-        if now_ns < self._look_ns or engine.phase != RUNNING or type(engine.clock) is TapeClock:
-            return
-        self._look_ns = now_ns + LOOK_NS
         if not self._begun:
             self._begun = True
             engine.spawn(self._follow_file)
@@ -136,7 +130,7 @@ class ObservedDoors:
     @command(Observe)
     def observe(self, asked: Observe, who: str) -> Answer:
         """Take one by command. Raises BadInput."""
-        if type(self._engine.clock) is TapeClock:
+        if self._engine.plays_tape:
             return Refused("a recording is played here: what was observed stands in it")
         now_ns = self._engine.said_ns()
         event = observed(
@@ -189,19 +183,15 @@ class WalletFeeds:
         self._engine = engine
         self._wanted: list[str] = []
         self._begun = False
-        self._watch_ns = 0
         self._places: dict[str, WalletPlace] = {}
         self._tapes: dict[str, MeteredTape] = {}
         self._bucket = TokenBucket(rate_per_s=RATE_PER_S, burst=BURST)
         self._notes = engine.notes(ALERT)
-        engine.watchers.append(self.watch)
+        engine.watch_every(WATCH_NS, self.watch, on_tape=False)
 
-    def watch(self, now_ns: int) -> None:
-        """Learn which wallets are named; begin to follow with the first. Not in a recording."""
+    def watch(self, _now_ns: int) -> None:
+        """Learn which wallets are named; begin to follow with the first."""
         engine = self._engine
-        if now_ns < self._watch_ns or engine.phase != RUNNING or type(engine.clock) is TapeClock:
-            return
-        self._watch_ns = now_ns + WATCH_NS
         keys = {key for one in engine.bot_runners.values() for key in one.bot.observes}
         named = (key.removeprefix(KEY_BEGINS) for key in keys if key.startswith(KEY_BEGINS))
         self._wanted = sorted(one for one in named if WALLET.fullmatch(one))

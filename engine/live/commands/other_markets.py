@@ -15,7 +15,6 @@ from functools import partial
 
 from engine.caches.markets import MarketCache
 from engine.caches.views import BookView
-from engine.clock import TapeClock
 from engine.domain.effects import caution
 from engine.domain.events import Event, ReferencePriced
 from engine.domain.instruments import Instrument, InstrumentId
@@ -26,7 +25,6 @@ from engine.runtime.account_runner import AccountRunner
 from engine.runtime.aids import Tolerates
 from engine.runtime.market_hub import OTHER_MARKET
 from engine.runtime.recording import Source
-from storage.phases import RUNNING
 
 LOOK_NS = 500_000_000
 """How often it is looked at what the bots name, and proven books give their mid again."""
@@ -120,7 +118,6 @@ class OtherMarkets:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._look_ns = 0
         self._wants: dict[str, tuple[AccountRunner, ...]] = {}
         """Key → accounts whose bots name it."""
         self._streams: dict[str, Mids] = {}
@@ -128,14 +125,11 @@ class OtherMarkets:
         self._lacking: dict[str, int] = {}
         """Key without a price → since when; 0 = a person was alerted."""
         self._notes = engine.notes("feed")
-        engine.watchers.append(self.watch)
+        engine.watch_every(LOOK_NS, self.watch, on_tape=False)
 
     def watch(self, now_ns: int) -> None:
-        """Bring what is received in step with what the bots name. Not in a recording."""
+        """Bring what is received in step with what the bots name."""
         engine = self._engine
-        if now_ns < self._look_ns or engine.phase != RUNNING or type(engine.clock) is TapeClock:
-            return
-        self._look_ns = now_ns + LOOK_NS
         wants: dict[str, dict[AccountRunner, None]] = {}
         for one in engine.bot_runners.values():
             for key in one.bot.declared.references:

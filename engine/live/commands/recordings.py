@@ -88,17 +88,13 @@ class Recordings:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._loop = engine.ended.get_loop()
-        self._look_ns = 0
         self._running: dict[str, LiveRecording] = {}
         self._begun = False
-        engine.watchers.append(self.watch)
+        engine.watch_every(LOOK_NS, self.watch)
         engine.unplaced.append(self._receive)
 
     def watch(self, now_ns: int) -> None:
         """Once a second: take up what was recording when the engine ended, measure what runs."""
-        if now_ns < self._look_ns or self._engine.phase != "RUNNING":
-            return
-        self._look_ns = now_ns + LOOK_NS
         if not self._begun:
             self._begun = True
             self._engine.state.do(self._go_on)

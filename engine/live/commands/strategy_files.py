@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from engine.clock import TapeClock
 from engine.domain.catalog import StrategyEntry
 from engine.domain.commands.strategies import UpdateStrategy
 from engine.domain.words import many
@@ -27,9 +26,9 @@ from engine.strategies.registry import (
     take_new,
 )
 from storage.catalog import put_catalog
-from storage.phases import RUNNING
 
 LOOK_S = 2.0
+LOOK_NS = int(LOOK_S * 1e9)
 ALERT = "plugin"
 Stamps = dict[Path, tuple[int, int]]
 
@@ -71,16 +70,13 @@ class StrategyFiles:
         self._engine = engine
         self._begun = False
         self._notes = engine.notes(ALERT)
-        engine.watchers.append(self.watch)
+        engine.watch_every(LOOK_NS, self.watch, on_tape=False)
 
-    def watch(self, now_ns: int) -> None:
-        """Begin to look once the engine runs. Not while a recording is played."""
-        del now_ns
-        engine = self._engine
-        if self._begun or engine.phase != RUNNING or type(engine.clock) is TapeClock:
-            return
-        self._begun = True
-        engine.spawn(self._follow)
+    def watch(self, _now_ns: int) -> None:
+        """Begin to look once the engine runs."""
+        if not self._begun:
+            self._begun = True
+            self._engine.spawn(self._follow)
 
     async def _follow(self) -> None:
         await asyncio.to_thread(self._keep)
