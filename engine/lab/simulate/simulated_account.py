@@ -32,7 +32,7 @@ from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits, SettingsDocument
 from engine.errors import LeaseLost
 from engine.executor.venue_reports import BEHIND
-from engine.lab.simulate.accounts import SERIES, account_of, bots_of
+from engine.lab.simulate.accounts import SERIES, HandOrders, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
 from engine.lab.simulate.beside import has_perpetual
 from engine.lab.simulate.crowd import Companion, Companions
@@ -40,7 +40,6 @@ from engine.lab.simulate.disk import Disk, Journal, NullWriter
 from engine.lab.simulate.engine_run import AUTH, EngineRun
 from engine.lab.simulate.faults import Fault, Faults
 from engine.lab.simulate.fee_assets import FeesIn
-from engine.lab.simulate.hand_orders import HandOrders
 from engine.lab.simulate.judges import EngineRuns, RowsJudge
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import MS, Later, Network, S

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.bots.foreseen import Foreseen
+from engine.bots.bars_ahead import Foreseen
 from engine.bots.signals import Reader, Signals
 from engine.domain.bars import Bar, bar_spec
 from engine.domain.events import BarClosed
