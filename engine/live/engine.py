@@ -155,17 +155,22 @@ class Engine(Services):
         return type(self.clock) is TapeClock
 
     def watch_every(
-        self, period_ns: int, look: Callable[[int], None], *, on_tape: bool = True
+        self,
+        period_ns: int,
+        look: Callable[[int], None],
+        *,
+        on_tape: bool = True,
+        from_start: bool = False,
     ) -> None:
         """Call `look` with the time once in each period while the engine runs, the first at once.
 
-        `on_tape=False` = never where a recording is played.
+        `on_tape=False` = never where a recording is played; `from_start` = before it runs, too.
         """
         due_ns = 0
 
         def watch(now_ns: int) -> None:
             nonlocal due_ns
-            if now_ns >= due_ns and self.phase == RUNNING:
+            if now_ns >= due_ns and (from_start or self.phase == RUNNING):
                 due_ns = now_ns + period_ns
                 look(now_ns)
 

@@ -411,14 +411,10 @@ class AbsenceWatch:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._folder = engine.config.run_folder
-        self._look_ns = 0
         self._told = False
 
     def watch(self, now_ns: int) -> None:
         """Look at the time of the file that the watch touches at each of its turns."""
-        if now_ns < self._look_ns:
-            return
-        self._look_ns = now_ns + LOOK_EVERY_NS
         engine = self._engine
         if not socket_in(self._folder).exists():
             return
@@ -460,16 +456,12 @@ class DiskWatch:
         self._engine = engine
         self._folders = folders
         self._statvfs = statvfs
-        self._look_ns = 0
         self._reported = 1.0
         """The level reported last; 1 = none."""
         self._full = False
 
     def watch(self, now_ns: int) -> None:
-        """Look once in a while, tell a level that was passed, and forbid or allow placing."""
-        if now_ns < self._look_ns:
-            return
-        self._look_ns = now_ns + LOOK_EVERY_NS
+        """Tell a level that was passed, and forbid or allow placing."""
         try:
             share, folder, free = min(self._free(folder) for folder in self._folders)
         except OSError as error:

@@ -35,6 +35,7 @@ from engine.live.handover import make_private
 from engine.live.kill import KillWatch, latch_after_death, loop_closes, loop_ends, refuse_restored
 from engine.live.kill_bare import Everything, end_bare, error_text, everything, kill_requested
 from engine.live.lifecycle import (
+    LOOK_EVERY_NS,
     AbsenceWatch,
     DiskWatch,
     StandstillWatch,
@@ -172,9 +173,10 @@ async def _live(config: Config, venues: Venues, fence: int, to_prove: Everything
     found = recover(config.journal_path, start.executors)
     past = latest_snapshots(config.journal_path)
     engine = open_engine(config, clock, start, to_prove=to_prove)
-    engine.watchers.append(DiskWatch(engine, (config.home, config.state_path.parent)).watch)
+    disk = DiskWatch(engine, (config.home, config.state_path.parent))
+    engine.watch_every(LOOK_EVERY_NS, disk.watch, from_start=True)
     engine.watchers.append(StandstillWatch(engine).watch)
-    engine.watchers.append(AbsenceWatch(engine).watch)
+    engine.watch_every(LOOK_EVERY_NS, AbsenceWatch(engine).watch, from_start=True)
     try:
         streams = opened(engine, start, found, past, to_prove=to_prove)
         gc.collect()

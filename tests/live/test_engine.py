@@ -381,11 +381,14 @@ def test_a_part_looks_once_a_period_while_the_engine_runs_and_never_at_a_tape_un
     first = len(engine.watchers)
     looked: list[int] = []
     outside: list[int] = []
+    always: list[int] = []
     engine.watch_every(10, looked.append)
+    engine.watch_every(10, always.append, from_start=True)
     engine.watch_every(10, outside.append, on_tape=False)
     times = ((1, "RECONCILING"), (2, "RUNNING"), (11, "RUNNING"), (12, "RUNNING"), (30, "ENDING"))
     for now_ns, engine.phase in times:
         for watch in engine.watchers[first:]:
             watch(now_ns)
     assert looked == [2, 12]
+    assert always == [1, 11, 30]
     assert outside == ([] if tape else looked)
