@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 
-@numba.njit
+@numba.njit  # type: ignore[untyped-decorator]
 def _walk(rows: Any, updates: int, trades: int, seed: int) -> None:
     np.random.seed(seed)
     count = updates + trades

@@ -35,7 +35,7 @@ from tests.storage.homes import lay as lay_home
 from tests.test_plugins import BROKEN
 
 
-@pytest.fixture(scope="module", params=["plugins", "rooms"])
+@pytest.fixture(scope="module", params=["plugins", pytest.param("rooms", marks=pytest.mark.long)])
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the product with the additions laid beside it."""
     folder = tmp_path_factory.mktemp("source")
@@ -109,7 +109,7 @@ def before() -> str:
     return json.dumps([(one.kind, one.name) for one in things()])
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.long
 def test_every_addition_is_found_and_keeps_its_contract(
     source: Path, before: str, tmp_path: Path
 ) -> None:
@@ -168,7 +168,6 @@ def test_an_added_command_is_taken_and_answered(desk: Programs) -> None:
     assert "unknown at demo" in output
 
 
-@pytest.mark.long
 def test_an_added_job_is_run_by_the_worker(desk: Programs) -> None:
     assert "done" in said(desk, "command", "run-job", "job=fillcount")
     ended = "SELECT result FROM jobs WHERE kind = 'fillcount' AND state = 'done'"

@@ -173,6 +173,7 @@ def test_what_a_plug_in_declares_is_read_once_in_its_time_and_of_its_kind(bad: A
     assert "what loops_said declares took longer than" in said
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("name", "said"),
     [

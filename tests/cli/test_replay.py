@@ -373,6 +373,7 @@ def test_recording_torn_in_its_first_line_is_refused_and_leaves_nothing(
     assert not list((home / "runs").glob("*"))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("part", "error", "code"),
     [

@@ -60,6 +60,7 @@ def test_the_shell_that_waits_says_the_end_once_however_often_it_is_asked(
     assert out.decode() == "said -m engine.cli.start_watch home state --ended\n"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("number", ENDS)
 def test_a_request_to_end_that_comes_while_it_is_imported_waits_for_it(
     number: signal.Signals, tmp_path: Path

@@ -106,6 +106,7 @@ def children_of(pid: int) -> list[int]:
     return [int(word) for word in found.stdout.split()]
 
 
+@pytest.mark.long
 def test_a_replay_becomes_a_run_of_its_job(desk: Desk, tape: Path) -> None:
     number = desk.queue("replay", path=str(tape), decisions=False)
     worker = desk.worker(POLYMARKET_PRIVATE_KEY="not to be seen")

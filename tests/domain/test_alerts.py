@@ -15,17 +15,22 @@ from engine.domain.alerts.raised import ROWS
 from engine.domain.orders import MISSES, RejectReason
 from engine.executor.ledger import Anomaly
 from engine.risk.gate import BREAKERS
+from tests.kit.trees import parsed
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RAISERS = {"RaiseAlert", "alarm", "alert", "caution", "_warn", "_about_bot", "Notes", "notes"}
+CALLED = re.compile(rf"\b({'|'.join(sorted(RAISERS))})\s*\(")
 KIND = re.compile(r"[a-z]+(_[a-z]+)*")
 
 
 def literals() -> Iterator[str]:
     """Give every word that stands as a kind where an alert is raised."""
     files = [*REPOSITORY.glob("engine/**/*.py"), *REPOSITORY.glob("storage/*.py")]
-    for file in files:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    for text in texts:
+        if CALLED.search(text) is None:
+            continue
+        tree = parsed(text)
         named = {
             target.id: node.value
             for node in tree.body

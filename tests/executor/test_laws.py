@@ -313,6 +313,7 @@ class World:
         self.feed()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_the_line_does_the_truth_and_the_books_agree(make_rig: Any, seed: int) -> None:
     world = World(make_rig, seed)

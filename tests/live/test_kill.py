@@ -187,6 +187,7 @@ def test_signal_outlives_a_loop_that_holds_the_interpreter(tmp_path: Path) -> No
     assert "in match" in said, "it says where it hung"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("_", range(3))
 def test_signal_outlives_an_engine_that_was_stopped_for_longer_than_the_timer(
     tmp_path: Path, _: int

@@ -213,7 +213,7 @@ def spoil(path: Path, damage: Callable[[Path], None]) -> None:
     damage(path)
 
 
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(6)
 @pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize(("file", "damage"), list(cells()))
 @pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.soak)])
@@ -296,7 +296,7 @@ INSIDE = (
 )
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("file", "sql", "why"), INSIDE, ids=[sql for _, sql, _ in INSIDE])
 def test_kill_over_a_damaged_row(
     home: Config,
@@ -359,7 +359,7 @@ def by_row(config: Config) -> bool:
     return True
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("asked", [by_file, by_signal])
 @pytest.mark.parametrize(("file", "sql", "why"), INSIDE, ids=[sql for _, sql, _ in INSIDE])
 def test_start_with_a_kill_cancels_everything_where_it_cannot_recover(
@@ -543,7 +543,7 @@ def started(config: Config, venue: Exchange, patch: pytest.MonkeyPatch) -> Excep
     return None
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(4)
 @pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize(("file", "damage"), list(cells()))
 def test_start_over_a_damaged_home_runs_exact_or_stops_in_a_sentence(
@@ -649,7 +649,7 @@ def lived(
     return None
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(2)
 @pytest.mark.usefixtures("as_anybody")
 @pytest.mark.parametrize(("file", "damage", "ask"), list(living()))
 def test_kill_of_a_living_engine_over_a_damaged_home(

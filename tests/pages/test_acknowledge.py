@@ -82,6 +82,7 @@ def test_a_link_asks_first_and_its_button_acknowledges_for_everybody(
     assert (left.command, left.who) == (AckAlert(alert=1), acknowledge.WHO)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "spoiled", ["another notice", "another time", "another signature", "ended", "no link", "off"]
 )

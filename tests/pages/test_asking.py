@@ -303,6 +303,7 @@ def test_several_bots_that_trade_the_market_are_named_together(
 # -- the KILL of a part on Risk --------------------------------------------------------------------
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("part", "field", "name"),
     [

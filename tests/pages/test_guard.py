@@ -102,6 +102,7 @@ def damage(config: Config, made: Callable[[str], Any]) -> None:
                     continue  # the file itself does not take it
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("left", DAMAGE)
 def test_no_page_ends_in_a_traceback_on_any_row(filled: Config, left: str) -> None:
     damage(filled, DAMAGE[left])

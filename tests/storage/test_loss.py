@@ -124,6 +124,7 @@ def rows(state: Path, table: str) -> list[tuple[object, ...]]:
         return connection.execute(f"SELECT id, price, size FROM {table} ORDER BY id").fetchall()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_journal_behind_its_projections_stops_with_both_numbers_and_one_way_goes_on(
     home: Path, damage: Damage

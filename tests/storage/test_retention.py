@@ -180,6 +180,7 @@ def test_an_orders_life_is_read_out_of_the_archive(desk: Desk) -> None:
     assert before[0][0][0] == "PlaceOrder"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("step", ["insert", "delete", "commit"])
 def test_whoever_dies_while_records_are_archived_has_lost_none(desk: Desk, step: str) -> None:
     before, left = desk.records(), 3
@@ -300,6 +301,7 @@ def test_no_more_goes_than_the_budget_asks(desk: Desk) -> None:
         assert thinned_to(connection)[0] == 500
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("step", ["orders", "thin", "commit"])
 def test_whoever_dies_while_a_block_is_thinned_goes_on_later(desk: Desk, step: str) -> None:
     archive(desk)

@@ -261,6 +261,7 @@ def test_every_rule_is_recomputed() -> None:
     assert rules - ELSEWHERE == RULES.keys()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", RULES)
 def test_it_trades_as_a_naive_one_does_at_the_next_open(name: str, tmp_path: Path) -> None:
     rows = walk(7)

@@ -124,7 +124,7 @@ def raising(tmp_path_factory: pytest.TempPathFactory, reached: Reached) -> Itera
     made.watch.stop(made.now_ns)
 
 
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", ACTED)
 def test_what_happens_to_a_home_arrives(name: str, tmp_path: Path, reached: Reached) -> None:
     desk = Watched(tmp_path / "home", Inline())
@@ -135,7 +135,7 @@ def test_what_happens_to_a_home_arrives(name: str, tmp_path: Path, reached: Reac
     desk.watch.stop(desk.now_ns)
 
 
-@pytest.mark.sampled(49)
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("name", [*CAUSES, *GATEWAYS, *STORED])
 def test_what_the_engine_raises_arrives(name: str, raising: Watched, reached: Reached) -> None:
     reached.clear()
@@ -299,6 +299,7 @@ CONDITIONS: dict[str, Callable[[Stated], None]] = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", [row.name for row in conditions.ROWS])
 def test_a_condition_arrives(name: str, tmp_path: Path, reached: Reached) -> None:
     stated = Stated(tmp_path / "home", Inline())
@@ -469,7 +470,7 @@ ACTS: dict[str, Callable[[Watched], None]] = {
 }
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", [row.name for row in watched.ROWS])
 def test_trouble_of_programs_machine_and_watch_arrives(
     name: str, tmp_path: Path, reached: Reached, monkeypatch: pytest.MonkeyPatch

@@ -36,6 +36,7 @@ def said(desk: Watched) -> list[str]:
     return [text for (text,) in desk.rows("SELECT text FROM notices WHERE kind = 'watch_part'")]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("column", "value"),
     [
@@ -204,6 +205,7 @@ def copied(stated: Stated, table: str, **cells: str) -> None:
         insert(connection, table, **{**row, **cells})
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", SPOILED)
 def test_a_row_of_the_engine_that_cannot_be_read_hides_no_other(name: str, tmp_path: Path) -> None:
     stated = Stated(tmp_path / "home")

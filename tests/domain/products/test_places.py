@@ -9,10 +9,13 @@ venue has; the judges of the simulation and the contracts must not ask what they
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from tests.kit.trees import parsed
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MAX = 7
@@ -22,6 +25,8 @@ KNOWS = (
     "engine/lab/recordings/btc5m.py",  # instruments of Polymarket's recorded lines
 )  # fmt: skip
 NAMED = {("Leg", "YES"), ("Leg", "NO"), ("Kind", "BINARY")}
+SPELLED = re.compile(r"payout|\.\s*one\b|\b(YES|NO|BINARY)\b")
+"""One of these stands in each source that names one."""
 
 
 def _payout(node: ast.expr) -> bool:
@@ -31,7 +36,9 @@ def _payout(node: ast.expr) -> bool:
 
 def named(text: str) -> list[str]:
     """Return what of a source names a leg, a payout or certainty."""
-    tree = ast.parse(text)
+    if SPELLED.search(text) is None:
+        return []
+    tree = parsed(text)
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     found = []
     for node in ast.walk(tree):

@@ -212,7 +212,7 @@ def stamped(tape: Path, options: Make, tmp_path_factory: pytest.TempPathFactory)
     return prepare(options(path=path), Config(home=folder)).run(quiet)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("where", "off_s"),
     [

@@ -77,7 +77,7 @@ def run(
     return result, decisions, bots
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("limit", LIMITS)
 @pytest.mark.parametrize("rules", [(rule,) for rule in RULES] + [tuple(RULES)])
 def test_a_stopped_desk_comes_to_the_same_end_in_the_lane(

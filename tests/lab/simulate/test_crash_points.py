@@ -59,7 +59,7 @@ def restarted(world: World, account: SimulatedAccount, dead: EngineRun) -> int:
     return len(account.side.arrived)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.long
 @pytest.mark.parametrize("uncut", [False, True], ids=["cut to what is durable", "all is written"])
 def test_a_death_with_any_record_leaves_no_order_without_its_name(
     tmp_path: Path, *, uncut: bool

@@ -76,7 +76,7 @@ def caught_by(mutant: Mutant, patch: pytest.MonkeyPatch) -> tuple[int, str, str]
     return 0, "", "nobody spoke"
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("mutant", [m for m in MUTANTS if m.name in QUICK], ids=lambda m: m.name)
 def test_a_wrong_engine_is_caught_at_once(mutant: Mutant, monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught_by(mutant, monkeypatch)[0]

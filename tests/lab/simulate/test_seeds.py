@@ -62,7 +62,7 @@ def sound(
     assert not verdicts, "\n".join((*outcome.lines, *verdicts, *drawn))
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.long
 @pytest.mark.parametrize(("seed", "minutes", "gathers", "perp"), failed_seeds())
 def test_a_seed_that_failed_once_is_sound(
     seed: int, minutes: float, *, gathers: bool, perp: bool

@@ -299,6 +299,7 @@ def test_a_filled_schema_gives_the_values_of_now_as_defaults() -> None:
     assert schema["properties"]["a"] == {"default": 1}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("state", BotState)
 def test_the_buttons_are_those_the_engine_would_take(
     opened: Opened, desk: Config, state: BotState
@@ -364,6 +365,7 @@ def resting(market: InstrumentId, hours: int) -> WatchedMarket:
     return WatchedMarket(instrument=market, rest=rest)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("watching", "said", "why"),
     [

@@ -343,6 +343,7 @@ def _funding_earns_everybody(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(margin_ledger, "funding_cash", lambda *given: abs(cash(*given)))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "wrong", [_twice, _short_is_no_exposure, _tier_off_by_one, _never, _funding_earns_everybody]
 )

@@ -47,6 +47,7 @@ OUTCOMES: dict[str, tuple[int | None, str, int]] = {
 OUTCOMES |= {name: (status, text, 0) for name, (status, text) in TEXTS.items()}
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("script", OUTCOMES)
 async def test_order_meets_a_fault_once_and_its_fate_is_known(served: Served, script: str) -> None:
     status, text, rests = OUTCOMES[script]

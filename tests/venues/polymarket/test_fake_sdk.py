@@ -42,6 +42,7 @@ async def client(served: Served, kind: int, number: int = 1) -> AsyncSecureClien
     )
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("kind", "slug"),
     [(0, RAIN), (0, BRIDGE), (1, CUP), (1, BRIDGE), (2, RAIN), (2, BRIDGE), (3, CUP), (3, BRIDGE)],

@@ -60,6 +60,7 @@ async def test_what_leaves_is_on_record_by_its_name_before() -> None:
         desk.check()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("slug", [RAIN, CUP, BRIDGE], ids=["v1", "neg_risk", "v2"])
 @pytest.mark.parametrize("kind", [3, 2], ids=["deposit", "safe"])
 async def test_split_merge_and_redeem_through_the_relayer(slug: str, kind: int) -> None:
@@ -115,6 +116,7 @@ async def test_both_outcomes_of_a_drawn_market_are_redeemed(
         assert desk.cash()[1] == FAUCET - 30 * USD + paid * USD
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("step", STEPS)
 async def test_an_engine_that_dies_with_a_redemption_goes_on_with_it(step: str) -> None:
     async with wallet_desk() as desk:
@@ -131,6 +133,7 @@ async def test_an_engine_that_dies_with_a_redemption_goes_on_with_it(step: str) 
         desk.check()
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("step", ["asked", "named", "submitted", "mined", "confirmed", "paid"])
 @pytest.mark.parametrize("kind", [MergePairs, SplitCash])
 async def test_a_conversion_under_way_is_done_once_through_a_death(kind: type, step: str) -> None:
@@ -176,6 +179,7 @@ async def test_a_name_that_was_lost_gives_nothing_back_before_the_chain_must_hav
         desk.check()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("script", "sent"),
     [("silent_relayer", 1), ("deaf_relayer", 1), ("mad_relayer", 1), ("mute_relayer", 1)],
