@@ -7,9 +7,11 @@ near: most worlds with a perpetual begin minutes before a full hour.
 from __future__ import annotations
 
 from random import Random
+from typing import NamedTuple
 
 import msgspec
 
+from engine.domain.instruments import InstrumentId, Kind
 from engine.domain.products.funding import HOUR_NS
 from engine.domain.products.margin import MarginTier
 from engine.lab.simulate.fee_assets import FeesIn
@@ -101,3 +103,20 @@ def near_a_stamp(begin_ns: int, random: Random) -> int:
         return begin_ns
     before_s = STAMP_S[0] * (STAMP_S[1] / STAMP_S[0]) ** random.random()
     return (begin_ns // HOUR_NS + 1) * HOUR_NS - int(before_s * S)
+
+
+class Alone(NamedTuple):
+    """The exchange's instruments that are of no series."""
+
+    events: list[InstrumentId]
+    pairs: list[InstrumentId]
+    perpetuals: list[InstrumentId]
+
+
+def alone_at(exchange: DemoExchange) -> Alone:
+    alone = [m for m in exchange.order_entry.markets.values() if not m.instrument.series]
+    return Alone(
+        [m.instrument.id for m in alone if m.chained],
+        [m.instrument.id for m in alone if m.kind is Kind.SPOT],
+        [m.instrument.id for m in alone if m.margined],
+    )

@@ -18,6 +18,7 @@ from engine.domain.events import Event
 from engine.domain.instruments import AccountId, BotId, Mode
 from engine.domain.settings import AccountSettings
 from engine.executor.executor import Executor
+from engine.lab.simulate.crashes import SimulatedMistake
 from engine.lab.simulate.disk import DecisionSink, Disk, Journal, NullWriter, State
 from engine.lab.simulate.market_network import MarketNetwork
 from engine.lab.simulate.network import Network, S
@@ -105,6 +106,10 @@ class NoTelemetry(Telemetry):
     tick = second
 
 
+async def _mistaken() -> None:
+    raise SimulatedMistake("a mistake of our own")
+
+
 class EngineRun:
     """One process of one engine. `jump_ns` is how far the machine's wall clock has leapt ahead."""
 
@@ -132,6 +137,11 @@ class EngineRun:
         self.network = network
         self._networks = {account: network, **others}
         self.jump_ns = 0
+        self.failed = False
+        """True from the moment at which a mistake of its own ends it: `failed_ns` of the world."""
+        self.failed_ns = 0
+        self.failed_clock_ns = 0
+        """The same by its own clock."""
         self.fence = disk.fence
         self.engine: Engine | None = None
         self._config = Config(home=home)
@@ -262,6 +272,14 @@ class EngineRun:
             )
         finally:
             await close(engine, telemetry)
+
+    def fail(self) -> None:
+        """Let one of its streams make a mistake that no code catches."""
+        engine = self.engine
+        if engine is None or engine.ended.done():
+            return
+        self.failed, self.failed_ns, self.failed_clock_ns = True, self._now_ns(), self.now_ns()
+        engine.spawn(_mistaken)
 
     def _venues(self) -> Venues:
         networks = self._networks

@@ -79,6 +79,8 @@ class Fault(StrEnum):
     CLOCK_JUMP = "clock_jump"
     CRASH = "crash"
     """The engine ends at any return of a core."""
+    ENGINE_MISTAKE = "engine_mistake"
+    """A mistake of our own ends the engine, which cancels and lists at its venues before that."""
     CRASH_SENDING = "crash_sending"
     """The engine ends between the journal's commit and the first byte."""
     DISK_FULL = "disk_full"
@@ -155,6 +157,7 @@ PER_MINUTE: dict[Fault, float] = {
     Fault.BEATS_LOST: 0.25,
     Fault.CLOCK_JUMP: 0.3,
     Fault.CRASH: 0.4,
+    Fault.ENGINE_MISTAKE: 0.4,
     Fault.CRASH_SENDING: 0.3,
     Fault.DISK_FULL: 0.3,
     Fault.SECOND_ENGINE: 0.2,
@@ -208,7 +211,10 @@ TAPES_ONLY = frozenset({Fault.TAPE_DAMAGED})
 OUTAGES_ONLY = frozenset({Fault.LISTING_OUTAGE})
 """Likewise: only worlds in which a listing stays out for minutes."""
 
-ALWAYS = FIRST_HOMES_ONLY | PAUSES_ONLY | GIVEN_ONLY | TAPES_ONLY | OUTAGES_ONLY
+MISTAKES_ONLY = frozenset({Fault.ENGINE_MISTAKE})
+"""Likewise: only worlds whose engines make mistakes."""
+
+ALWAYS = MISTAKES_ONLY | FIRST_HOMES_ONLY | PAUSES_ONLY | GIVEN_ONLY | TAPES_ONLY | OUTAGES_ONLY
 """What its worlds always have."""
 
 ALONE_ONLY = PUT_BACK_ONLY | FIRST_HOMES_ONLY | GIVEN_ONLY | {Fault.JOURNAL_LOST}
@@ -241,6 +247,7 @@ class Faults:
         pauses: bool = False,
         given: bool = False,
         tapes: bool = False,
+        mistakes: bool = False,
         outages: bool = False,
         margined: bool = False,
         crowded: bool = False,
@@ -260,6 +267,7 @@ class Faults:
             GIVEN_ONLY: given,
             TAPES_ONLY: tapes,
             OUTAGES_ONLY: outages,
+            MISTAKES_ONLY: mistakes,
             MARGINED_ONLY: margined,
         }
         lacking = frozenset(fault for kind, has in kinds.items() if not has for fault in kind)
@@ -312,6 +320,9 @@ PAUSES_EVERY, PAUSES_AT = 17, 3
 TAPES_EVERY, TAPES_AT = 23, 9
 """Every twenty-third gathering seed is a world whose engines write a tape; machines pause there."""
 
+MISTAKES_EVERY, MISTAKES_AT = 29, 9
+"""Every twenty-ninth gathering seed is one whose engines end by mistakes of their own."""
+
 GIVEN_EVERY, GIVEN_AT = 19, 5
 """Every nineteenth gathering seed is a world in which tokens come from outside."""
 
@@ -343,6 +354,7 @@ def faults_of(
         first_homes=gathers and seed % FIRST_HOMES_EVERY == FIRST_HOMES_AT,
         pauses=tapes or (gathers and seed % PAUSES_EVERY == PAUSES_AT),
         tapes=tapes,
+        mistakes=gathers and seed % MISTAKES_EVERY == MISTAKES_AT,
         outages=gathers and seed % OUTAGES_EVERY == OUTAGES_AT,
         given=gathers and seed % GIVEN_EVERY == GIVEN_AT,
         margined=perp,

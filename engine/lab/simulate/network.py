@@ -32,6 +32,9 @@ OPEN_S = 0.05
 GIVEN_UP_NS = 30 * S
 """After how long a connection without an answer is cut."""
 
+SLOW_MS = (50, 800)
+"""How much longer an order is on its way whose engine ends meanwhile; listings are 1 s apart."""
+
 IMPATIENT = (Fault.CLOCK_JUMP, Fault.CRASH, Fault.CRASH_SENDING, Fault.SECOND_ENGINE)
 DOES = fx.PlaceOrder | fx.CancelOrders | fx.CancelAll
 
@@ -65,6 +68,7 @@ class Network(EffectDoor):
         super().__init__(side.account)
         self.sending_dies = False
         """The next place dies between the journal's commit and the first byte."""
+        self._sending_fails: Callable[[], None] | None = None
         self.redeeming_dies: Redeeming | None = None
         """The engine dies with this step of a redemption; None = with none."""
         self.heartbeats_on = True
@@ -93,7 +97,16 @@ class Network(EffectDoor):
             self.sending_dies = False
             raise EngineDied
         self._leaves(prepared.order)
-        return await self.ask(fx.PlaceOrder(order=prepared.order))
+        slow_ns = 0
+        if self._sending_fails is not None:
+            fails, self._sending_fails = self._sending_fails, None
+            fails()
+            slow_ns = self._random.randint(*SLOW_MS) * MS
+        return await self.ask(fx.PlaceOrder(order=prepared.order), slow_ns)
+
+    def fail_sending(self, fails: Callable[[], None] | None) -> None:
+        """Call this as the next place leaves, which is longer on its way; None = do not."""
+        self._sending_fails = fails
 
     async def operate(self, asked: fx.AnyWalletEffect, named: OnNamed) -> Sequence[ev.VenueEvent]:
         """Submit an operation. Raises EngineDied where the engine ends before the first byte."""
@@ -141,12 +154,12 @@ class Network(EffectDoor):
     def _now(self) -> int:
         return self._side.exchange.now_ns
 
-    async def ask(self, effect: fx.AnyEffect) -> tuple[ev.VenueEvent, ...]:
-        """Ask the exchange. Raises as every venue does."""
+    async def ask(self, effect: fx.AnyEffect, slow_ns: int = 0) -> tuple[ev.VenueEvent, ...]:
+        """Ask the exchange; `slow_ns` = so much longer on its way. Raises as every venue does."""
         faults, random, now_ns = self._faults, self._random, self._now()
         if faults.hit(Fault.REFUSED_LINE):
             raise NotSent("connection refused")
-        trip_ns = random.randint(5, 60) * MS
+        trip_ns = random.randint(5, 60) * MS + slow_ns
         if faults.hit(Fault.THROTTLED):
             wait_ns = random.choice((200, 1_000, 3_000)) * MS
             await asyncio.sleep(2 * trip_ns / S)

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -27,14 +27,15 @@ from engine.domain.commands import (
 from engine.domain.commands.trading import TransferHolding
 from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import AnyWalletEffect, PlaceOrder
-from engine.domain.instruments import AccountId, BotId, InstrumentId, Kind
+from engine.domain.instruments import AccountId, BotId, InstrumentId
 from engine.domain.orders import Order
 from engine.domain.settings import RiskLimits, SettingsDocument
 from engine.errors import LeaseLost
 from engine.executor.venue_reports import BEHIND
 from engine.lab.simulate.accounts import SERIES, HandOrders, account_of, bots_of
 from engine.lab.simulate.bench import Evidence, JudgeVerdict
-from engine.lab.simulate.beside import has_perpetual
+from engine.lab.simulate.beside import alone_at, has_perpetual
+from engine.lab.simulate.crashes import SimulatedMistake, alerted, judge_crash
 from engine.lab.simulate.crowd import Companion, Companions
 from engine.lab.simulate.disk import Disk, Journal, NullWriter
 from engine.lab.simulate.engine_run import AUTH, EngineRun
@@ -218,23 +219,6 @@ class Operator:
 # -- One account: its engines one after another, the chaos they live in, and its judges ------------
 
 
-class Alone(NamedTuple):
-    """The exchange's instruments that are of no series."""
-
-    events: list[InstrumentId]
-    pairs: list[InstrumentId]
-    perpetuals: list[InstrumentId]
-
-
-def alone_at(exchange: DemoExchange) -> Alone:
-    alone = [m for m in exchange.order_entry.markets.values() if not m.instrument.series]
-    return Alone(
-        [m.instrument.id for m in alone if m.chained],
-        [m.instrument.id for m in alone if m.kind is Kind.SPOT],
-        [m.instrument.id for m in alone if m.margined],
-    )
-
-
 class SimulatedAccount:
     """One account with everything around it. `verdicts` fills when a judge speaks."""
 
@@ -385,9 +369,17 @@ class SimulatedAccount:
             self.die(run)
 
     def _over(self, run: EngineRun, task: asyncio.Task[None]) -> None:
-        """Note that an engine has ended by itself: in order, or because of another one's lease."""
+        """Note that an engine has ended by itself: in order, by a lease or by its mistake."""
         error = task.exception()
-        if error is not None and not isinstance(error, LeaseLost):
+        if isinstance(error, SimulatedMistake) and run is self.engine_run:
+            sides = [self.side, *(one.side for one in self.crowd.companions.values())]
+            said = alerted(self.disk.state, run.failed_clock_ns)
+            self.faults.seen("crash_unproven" if said else "crash_clean")
+            if not self.disk.full:  # else what it said stands in its log alone
+                judge_crash(sides, said, run.failed_ns, self.speak)
+            self.die(run)
+            return
+        if error is not None and not isinstance(error, LeaseLost | SimulatedMistake):
             judge = "invariant" if run.open else "start"
             self.speak(judge, f"{type(error).__name__}: {error}")
         run.process.die()
@@ -527,6 +519,9 @@ class SimulatedAccount:
     def _leaves(self, sent: Order | AnyWalletEffect) -> None:
         """Show the bytes of an order or of an operation that leave to the judges."""
         number = sent.id if isinstance(sent, Order) else -sent.operation
+        run = self.engine_run
+        if run is not None and self.hung_run is None and run.failed and self.now() > run.failed_ns:
+            self.speak("crash", f"{sent} left an engine that had ended by a fault")
         if isinstance(sent, Order):
             for name, judge in LEAVING.items():
                 self._judged(name, judge(sent, self.seen), sent)

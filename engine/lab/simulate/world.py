@@ -56,6 +56,10 @@ DIES_TAKING_IN = 0.3
 """Share of the tokens with whose record, or soon after it, the engine dies."""
 
 
+MISTAKEN_AT_ONCE = 0.3
+"""Share of the mistakes that end an engine whatever it does; others find an order on its way."""
+
+
 class Chaos:
     """Lets faults happen at one station."""
 
@@ -84,6 +88,7 @@ class Chaos:
             Fault.BEATS_LOST: lambda: self._lose_heartbeats(run),
             Fault.CLOCK_JUMP: lambda: self._jump(run),
             Fault.CRASH: lambda: setattr(run.journal, "dies_in", random.randint(0, 60)),
+            Fault.ENGINE_MISTAKE: lambda: self._mistake(run),
             Fault.CRASH_SENDING: lambda: setattr(run.network, "sending_dies", True),
             Fault.DISK_FULL: self._fill_disk,
             Fault.SECOND_ENGINE: lambda: self._hang(run),
@@ -115,6 +120,7 @@ class Chaos:
             if run is not None:
                 run.journal.dies_in = -1
                 run.network.sending_dies = False
+                run.network.fail_sending(None)
                 run.network.redeeming_dies = None
 
     def _later(self, pause_ns: int, act: Callable[[], None]) -> None:
@@ -124,6 +130,13 @@ class Chaos:
         run.network.heartbeats_on = False
         pause_ns = self._random.randint(5, 25) * S
         self._later(pause_ns, lambda: setattr(run.network, "heartbeats_on", True))
+
+    def _mistake(self, run: EngineRun) -> None:
+        """End the engine by a mistake of its own: at once, or with the next order on its way."""
+        if self._random.random() < MISTAKEN_AT_ONCE:
+            run.process.within(run.fail)
+        else:
+            run.network.fail_sending(run.fail)
 
     def _jump(self, run: EngineRun) -> None:
         run.jump_ns += self._random.randint(2_100, 60_000) * MS

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from engine.lab.simulate.world import simulate
+from tests.lab.simulate.crash_mutants import MUTANTS as OF_CRASHES
 from tests.lab.simulate.mutants import MUTANTS as OF_BINARIES
 from tests.lab.simulate.mutants import Mutant
 from tests.lab.simulate.perpetual_mutants import MUTANTS as OF_PERPETUALS
 
-MUTANTS = (*OF_BINARIES, *OF_PERPETUALS)
+MUTANTS = (*OF_BINARIES, *OF_CRASHES, *OF_PERPETUALS)
 QUICK = {
     "a tick is one turn",
     "a clean-up loses the tape",
@@ -48,6 +49,11 @@ QUICK = {
     "a tier too high",
     "a third asset's fee is dropped",
     "a fee of what came is dropped",
+    "an end by a fault takes a silent venue for a clean one",
+    "an end by a fault cancels nothing",
+    "an end by a fault trades on",
+    "an end by a fault is cut short",
+    "an end is not journaled",
 }
 """Caught within seconds of simulated time: these are shown with every change."""
 
