@@ -25,6 +25,7 @@ from engine.venues.registry import plugins
 from pages import found_pages
 from pages.kit.words import NOTHING
 from storage.evidence import shipped_evidence
+from tests import measures
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 EXAMPLE = re.compile(r"(<!-- (?P<file>tests/[\w/.]+) -->\n```\w*\n).*?(```)", re.DOTALL)
@@ -108,6 +109,7 @@ TABLES: dict[tuple[str, str, str], Callable[[], Rows]] = {
     ("README.md", "Commands", "command"): _commands,
     ("README.md", "Commands", "code"): lambda: {str(k): v for k, v in EXIT_CODES.items()},
     ("docs/extend/strategy.md", "Strategies there are", "strategy"): _strategies,
+    ("docs/rooms.md", "What is measured", "measure"): measures.rows,
     ("docs/life_of_an_order.md", "Denial reasons", "reason"): lambda: {
         f"`{reason}`": meaning for reason, meaning in MEANINGS.items()
     },
