@@ -18,6 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 import msgspec
 
 from engine.config import Config
+from engine.domain.alerts.funding import FIRST_CASH_WAITS
 from engine.domain.catalog import CredentialField, Finding, ModeEntry, QuoteExpiry, VenueEntry
 from engine.domain.effects import AnyEffect, caution
 from engine.domain.events import CashMoved, HealthChanged
@@ -89,6 +90,13 @@ class MarketData:
         raise NotImplementedError
 
 
+FIRST_CASH = "first_cash"
+"""Health source of an account whose first cash is not counted."""
+
+UNFUNDED_NS = 60 * 1_000_000_000
+"""How long the first cash may wait before a person hears of it."""
+
+
 class AccountLink:
     """One account's side of its venue. A venue's subclass says what is its own."""
 
@@ -103,6 +111,8 @@ class AccountLink:
         self.services = services
         self.settings = settings
         self.account = AccountId(settings.name)
+        self._warned = ""
+        """Why it waits, as a person received it last."""
 
     def wired(self, gateway: PlainDict, wiring: PlainDict) -> AccountRunner:
         return self.runner_type(gateway=GatewayCore(**gateway), venue=self.door, **wiring)
@@ -134,28 +144,53 @@ class AccountLink:
     async def _run_account(self, keys: Keys | None, *, funded: bool) -> None:
         """Open the account, book its first cash once, then `run` until cancelled."""
         credential = await keys.awaited(self.account) if keys else None
-        await self._retry(lambda: self.connect(credential), alerts=keys is not None)
+        await self._retry(lambda: self.connect(credential), self._closed if keys else None)
         if not funded:
-            await self._retry(self._fund, alerts=False)
+            await self._retry(self._fund, self._unfunded)
+        if FIRST_CASH in self.runner.core.executor.unhealthy:  # of this life, or of one before it
+            self.runner.report(self.health(FIRST_CASH, ""))
         self.runner.report(self.health("auth", ""))
         self.services.log.info("account.open", account=self.account)
         await self.run()
 
-    async def _retry(self, step: Callable[[], Awaitable[None]], *, alerts: bool) -> None:
-        """Do a step, however long it takes; with `alerts` a person receives what must be mended."""
-        (pause_s, longest_s), last = self.retry_s, ""
+    async def _retry(
+        self, step: Callable[[], Awaitable[None]], waits: Callable[[str, int], None] | None
+    ) -> None:
+        """Do a step, however long it takes; `waits` receives why, and since how many ns, each time.
+
+        None = what it waits for comes by itself.
+        """
+        (pause_s, longest_s), now_ns = self.retry_s, self.services.clock.now_ns
+        began_ns = now_ns()
         while True:
             try:
                 return await step()
             except PitbossError as error:
                 why = str(error)
                 self.services.log.info("account.waits", account=self.account, reason=why)
-                if alerts and why != last:
-                    last = why
-                    self._warn("not_open", f"{self.account} is not open: {why}")
+                if waits is not None:
+                    waits(why, now_ns() - began_ns)
                 # A wrong wallet or key is not asked about again and again.
                 await asyncio.sleep(longest_s if isinstance(error, ConfigError) else pause_s)
                 pause_s = min(2 * pause_s, longest_s)
+
+    def _closed(self, why: str, waited_ns: int) -> None:
+        """Have a person receive, once for each reason, what must be mended before it opens."""
+        del waited_ns
+        if why != self._warned:
+            self._warned = why
+            self._warn("not_open", f"{self.account} is not open: {why}")
+
+    def _unfunded(self, why: str, waited_ns: int) -> None:
+        """Say why the first cash is not counted: a reason not to place, and an alert if it lasts.
+
+        Cash that moves while it is asked for, or a venue that fails once, is over in seconds.
+        """
+        if self.runner.core.executor.unhealthy.get(FIRST_CASH) != why:
+            self.runner.report(self.health(FIRST_CASH, why))
+        if waited_ns >= UNFUNDED_NS and why != self._warned:
+            self._warned = why
+            self._warn(FIRST_CASH_WAITS.name, f"{self.account} waits for its first cash: {why}")
 
     async def _fund(self) -> None:
         """Book what the account holds in cash as its first deposit, once two answers agree.

@@ -6,7 +6,15 @@ from typing import Any, cast
 
 import pytest
 
-from engine.domain.events import BalancesListed, CashMoved, FillsListed, OrderFilled
+from engine.domain.alerts.funding import FIRST_CASH_WAITS
+from engine.domain.events import (
+    BalancesListed,
+    CashMoved,
+    Event,
+    FillsListed,
+    HealthChanged,
+    OrderFilled,
+)
 from engine.domain.fills import FillId, Liquidity
 from engine.domain.instruments import AccountId, Mode
 from engine.domain.orders import OrderId
@@ -30,6 +38,18 @@ class CashVenue:
     async def balances(self) -> BalancesListed:
         self._clock.advance(S)
         return BalancesListed(account=MINE, cash_micro={"pUSD": self._asked.pop(0)})
+
+
+class OpenLink(AccountLink):
+    """A link that is connected at once, and has nothing more to do once it is open."""
+
+    retry_s = (0.0, 0.0)
+
+    async def connect(self, credential: object) -> None:
+        """Do nothing."""
+
+    async def run(self) -> None:
+        """End at once."""
 
 
 def core() -> SimpleNamespace:
@@ -58,14 +78,72 @@ async def test_first_cash_is_what_two_answers_agree_on_and_counts_from_the_secon
     tmp_path: Path,
 ) -> None:
     """What is paid while the cash is asked for is in that cash or booked by itself, never both."""
-    clock, booked = ManualClock(10 * S), list[CashMoved]()
+    clock, booked = ManualClock(10 * S), list[Event]()
     services: Any = AccountServices(tmp_path)
     services.clock = clock
-    link = AccountLink(services, AccountSettings(name=MINE, venue="demo", mode=Mode.DEMO))
-    link.retry_s = (0.0, 0.0)  # type: ignore[misc]
+    link = OpenLink(services, AccountSettings(name=MINE, venue="demo", mode=Mode.DEMO))
     link.door = cast("Any", CashVenue(clock, [400, 398, 397, 397]))
     link.runner = cast("Any", SimpleNamespace(report=booked.append, core=core()))
 
-    await link._retry(link._fund, alerts=False)
+    await link._run_account(None, funded=False)
 
-    assert [(one.amount_micro, one.paid_ns) for one in booked] == [(397, 13 * S)]
+    moved = [one for one in booked if isinstance(one, CashMoved)]
+    assert [(one.amount_micro, one.paid_ns) for one in moved] == [(397, 13 * S)]
+
+
+class UnfundedAccount:
+    """An account whose cash moves at each of its first questions, and then stands still."""
+
+    def __init__(self, folder: Path, moves: int) -> None:
+        self.clock, self.reports, self.core = ManualClock(10 * S), list[Event](), core()
+        self.services: Any = AccountServices(folder)
+        self.services.clock = self.clock
+        settings = AccountSettings(name=MINE, venue="demo", mode=Mode.DEMO)
+        self.link = OpenLink(self.services, settings)
+        self.link.door = cast("Any", CashVenue(self.clock, [400, 398] * moves + [397, 397]))
+        self.link.runner = cast("Any", self)
+
+    def report(self, event: Event) -> None:
+        self.reports.append(event)
+        self.core.executor.receive(event, self.clock.now_ns())
+
+    async def open(self, *, funded: bool) -> None:
+        await self.link._run_account(None, funded=funded)
+
+    @property
+    def alerts(self) -> list[str]:
+        return [one.text for one in self.services.alerts if one.kind == FIRST_CASH_WAITS.name]
+
+
+async def test_an_account_whose_first_cash_waits_says_why_until_it_is_counted(
+    tmp_path: Path,
+) -> None:
+    account = UnfundedAccount(tmp_path, moves=40)  # two seconds each
+    why = "its cash moved while it was asked for: it is asked again"
+    reasons = account.core.executor.reasons
+    await account.open(funded=False)
+    waits, cash, well = (one for one in account.reports if getattr(one, "source", "") != "auth")
+    assert isinstance(waits, HealthChanged)
+    assert (waits.healthy, waits.source, waits.reason) == (False, "first_cash", why)
+    assert isinstance(cash, CashMoved)
+    assert isinstance(well, HealthChanged)
+    assert (well.healthy, well.source) == (True, "first_cash")
+    assert account.core.executor.reasons == reasons
+    assert account.alerts == [f"mine waits for its first cash: {why}"]
+
+
+async def test_an_account_whose_first_cash_is_counted_within_a_minute_alerts_to_nothing(
+    tmp_path: Path,
+) -> None:
+    account = UnfundedAccount(tmp_path, moves=3)
+    await account.open(funded=False)
+    assert account.alerts == []
+
+
+async def test_a_wait_for_first_cash_of_an_earlier_life_ends_where_a_recovery_has_booked_it(
+    tmp_path: Path,
+) -> None:
+    account = UnfundedAccount(tmp_path, moves=0)
+    account.report(account.link.health("first_cash", "fills of its past are not settled yet"))
+    await account.open(funded=True)
+    assert "first_cash" not in account.core.executor.unhealthy

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from engine.domain.effects import RaiseAlert
+from engine.runtime import venue_plugin
 from engine.venues.polymarket.account import orders
 from tests.fakes.polymarket.listing import instrument_of
 from tests.fakes.polymarket.server import serving
@@ -25,8 +26,12 @@ from tests.watch.live_causes import kept
 
 
 async def opened_late(account: Account) -> None:
-    """Have the venue refuse the key, and take it a moment later."""
+    """Have the venue refuse the key, then the question for its cash, and answer a moment later."""
     await account.until(lambda: account.alerted("not_open"), "it waits")
+    account.served.venue.faults.clear()
+    failing = {"status": 500, "body": {"error": "internal"}}
+    await account.served.control("faults", kind="status", path="/balance-allowance", args=failing)
+    await account.until(lambda: account.alerted("first_cash_waits"), "it has no cash yet")
     account.served.venue.faults.clear()
     await account.until(lambda: account.runner.core.executor.healthy, "it may place")
 
@@ -81,6 +86,7 @@ def alerts() -> dict[str, RaiseAlert]:
         patch.setattr(heartbeat, "RETRY_NS", S // 10)
         patch.setattr(upkeep, "UPKEEP_S", 0.05)
         patch.setattr(upkeep.PolymarketLink, "retry_s", (0.05, 0.05))
+        patch.setattr(venue_plugin, "UNFUNDED_NS", S // 10)
         return {one.kind: one for one in asyncio.run(lived(Path(folder)))}
 
 
@@ -88,5 +94,5 @@ def of_its_life(kind: str, home: Path) -> None:
     kept(alerts()[kind], home)
 
 
-KINDS = ("vault_locked", "not_open", "user_frame", "market", "second_writer")
+KINDS = ("vault_locked", "not_open", "first_cash_waits", "user_frame", "market", "second_writer")
 ACTS: dict[str, Act] = {kind: partial(of_its_life, kind) for kind in KINDS}
