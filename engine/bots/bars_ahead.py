@@ -17,7 +17,6 @@ from typing import Protocol
 
 from engine.bots.asked import AskedCore
 from engine.bots.bot import Agenda, Bot, Cell, inventory_of
-from engine.bots.explain import Explanations
 from engine.bots.later_bars import KnownBars
 from engine.bots.signals import FAILS, NEVER, Reader, Watched
 from engine.bots.slices import IDLE_NS, Put, Slices
@@ -235,7 +234,6 @@ class BarsAhead(AskedCore):
 
     executor: Executor
     _tape: Put | None
-    _explanations: Explanations | None
     _slices: Slices | None
     _agenda: Agenda
     _decide: Callable[[Decision], None]
@@ -294,7 +292,7 @@ class BarsAhead(AskedCore):
         instrument = known.instrument
         if self._second_ns != end_ns or self._tick_ns < IDLE_NS or self._effects or self._ready:
             return 0
-        if self._tape or self._explanations or self._slices:
+        if self._tape or self._slices:
             return 0  # each turn is kept, or the next one waits for this
         if self._cells.keys() != {instrument} or not self.reads_bars_alone(instrument):
             return 0
@@ -378,7 +376,7 @@ class BarsAhead(AskedCore):
         for asked in self._asked:
             bot, terms = asked.bot, asked.instrument
             held = inventory_of(self.executor, terms, bot.name)
-            again = asked.rule.restates(held, terms, bot.capital_micro, close)
+            again = asked.rule.restates(held, terms, bot.stake_micro(bot.capital_micro), close)
             if bot.sizer is not None or again is None:
                 return None
             if again and self.executor.intent(terms.id, bot.name) is None:

@@ -6,6 +6,7 @@ How much of its capital the strategy is given, and what Kelly leaves of a target
 from __future__ import annotations
 
 import heapq
+from typing import Self
 
 import msgspec
 
@@ -19,12 +20,19 @@ from engine.domain.instruments import AccountId, BotId, Instrument, InstrumentId
 from engine.domain.intents import Intent, Target
 from engine.domain.money import MICRO
 from engine.domain.products import opening_price
-from engine.domain.settings import Sizing, SizingMethod
+from engine.domain.settings import RiskLimits, Sizing, SizingMethod
 from engine.errors import BadInput
 from engine.executor.executor import Executor
 from engine.indicators.door import Variant
 from engine.indicators.realised_volatility import RealisedVolatility
-from engine.risk.sizing import kelly_part, percent_of_capital, volatility_target
+from engine.risk.gate import RiskGate
+from engine.risk.sizing import (
+    kelly_part,
+    most_in_one_micro,
+    percent_of_capital,
+    volatility_target,
+)
+from engine.strategies.bar_rule import BPS, BarParameters, BarRule
 from engine.strategies.door import (
     NO_OTHERS,
     NO_READINGS,
@@ -138,6 +146,8 @@ class Bot:
         self.code = code
         """Digest of the plug-in its strategy is of; empty = of the product's own."""
         self.sizer = sizer_of(sizing)
+        self._gate: RiskGate | None = None
+        """Of the account it joined; None = of none yet."""
         self.declare(declared_of(strategy))
         self.learned: LearnedSignals | None = None
         """What was kept of its bars and indicators, until its instruments are listed."""
@@ -166,7 +176,10 @@ class Bot:
     def declare(self, declared: StrategyDeclared) -> None:
         """Take what its strategy declares: nothing of it is read from the strategy again."""
         self.declared = declared
-        self._plain = self.sizer is None and not is_foreign(self.strategy)
+        self._stake = Stake.of(self.strategy, self._gate)
+        """What the limits of its account leave of its capital."""
+        self._foreign = is_foreign(self.strategy)
+        self._plain = self.sizer is None and self._stake is None and not self._foreign
         """What it gives is neither sized nor looked at first."""
         self.timer_ns, self.replan_ns_min = declared.timer_ns, declared.replan_ns_min
         reads = declared.reads
@@ -214,14 +227,30 @@ class Bot:
         notes: SizingSteps = ()
         if self.sizer is not None:
             context, notes = self.sizer.funded(context)
-        evaluation = self.strategy.evaluate(context, now_ns)
-        if is_foreign(self.strategy):
+        given, stake, capital = context, self._stake, context.capital_micro
+        if stake is not None and (bound := stake.bound(capital)) < capital:
+            given = msgspec.structs.replace(context, capital_micro=bound)
+        evaluation = self.strategy.evaluate(given, now_ns)
+        if self._foreign:
             check_evaluation(evaluation, self.name, self.cells)
-        return evaluation if self.sizer is None else self.sizer.sized(evaluation, context, notes)
+        if given is not context and stake is not None and evaluation.intents:
+            notes += stake.words(capital, given.capital_micro)
+        if self.sizer is not None:
+            return self.sizer.sized(evaluation, context, notes)
+        return _noted(evaluation, notes) if notes else evaluation
+
+    def stake_micro(self, capital_micro: int) -> int:
+        """Return how much of a capital limits let it put into one instrument, in micro-units.
+
+        All of it where its strategy divides it among several.
+        """
+        return capital_micro if self._stake is None else self._stake.bound(capital_micro)
 
     def joins(self, views: InstrumentViews, executor: Executor, signals: Signals) -> None:
         """Let its strategy look at all of its instruments at the account it joins."""
         self.others = BotMarkets(self, views, executor, signals)
+        self._gate = executor.gate
+        self.declare(self.declared)
 
     def renew(self, made: Bot, learned: bytes) -> None:
         """Go on with the strategy of a bot that was made for it, which knows `learned`."""
@@ -396,7 +425,57 @@ class BotMarkets:
 VOLATILITY = "sizing.volatility"
 """The name under which the sizing reads it: no strategy's name has a dot."""
 
+
 SizingSteps = tuple[tuple[str, str], ...]
+"""What was done to a capital before a strategy divided it, in words."""
+
+FEES_PART = 0.01
+"""The part of a limit that stays free for fees, which count as exposure, too."""
+
+
+class Stake:
+    """What the limits of an account leave of a bot's capital, for a rule of bars.
+
+    Such a rule wants one position from one turn to the next. A capital above a limit would be
+    wanted at every close again and cut by risk each time: the same position, for an evaluation and
+    a plan a bar. What others of the account hold at the moment is risk's to weigh.
+    """
+
+    @classmethod
+    def of(cls, strategy: object, gate: RiskGate | None) -> Self | None:
+        """Return that of a rule of bars; None = the strategy is none, or has joined no account."""
+        if gate is None or not isinstance(strategy, BarRule):
+            return None
+        parameters = strategy.parameters
+        return cls(gate, parameters) if isinstance(parameters, BarParameters) else None
+
+    def __init__(self, gate: RiskGate, parameters: BarParameters) -> None:
+        """`parameters` = the rule's: of its capital it uses a share, at prices that may slip."""
+        self._gate, self._breakers = gate, gate.breakers
+        self._part = (1 - parameters.slippage_bps_max / BPS - FEES_PART) / parameters.share
+        self._limits: RiskLimits | None = None
+        self._anchor = self._allowed = self._most = 0
+
+    def bound(self, capital_micro: int) -> int:
+        """Return how much of a capital a rule may take for its own, in micro-units.
+
+        What it then wants is within the limits. All of it before the day's first equity is known:
+        then risk itself allows nothing.
+        """
+        limits, anchor = self._gate.limits, self._breakers.day_start_equity_micro
+        if anchor != self._anchor or limits is not self._limits:
+            self._limits, self._anchor = limits, anchor
+            self._allowed = most_in_one_micro(limits, anchor)
+            self._most = int(self._allowed * self._part)
+        most = self._most
+        return most if 0 < most < capital_micro else capital_micro
+
+    def words(self, capital_micro: int, given_micro: int) -> SizingSteps:
+        """Return in words that limits allow less of a capital, for a decision's notes."""
+        allowed, given, capital = (
+            f"{micro / MICRO:,.2f}" for micro in (self._allowed, given_micro, capital_micro)
+        )
+        return (("sizing", f"limits allow {allowed} in one market: {given} of {capital} given"),)
 
 
 def sizer_of(sizing: Sizing | None) -> Sizer | None:
@@ -451,9 +530,8 @@ class Sizer:
                 if decision.intent is intent:
                     decision = msgspec.structs.replace(decision, intent=cut)
             intents = tuple(made)
-        if notes:
-            decision = msgspec.structs.replace(decision, notes=(*decision.notes, *notes))
-        return msgspec.structs.replace(evaluation, decision=decision, intents=intents)
+        made_of = msgspec.structs.replace(evaluation, decision=decision, intents=intents)
+        return _noted(made_of, notes) if notes else made_of
 
     def _cut(
         self, intent: Intent, context: Context, claim: Claim | None
@@ -499,6 +577,13 @@ class Sizer:
             f"confidence {claim.confidence:.2f} = {_money(kelly)}"
         )
         return _least({text: kelly, **bounds}, "")
+
+
+def _noted(evaluation: Evaluation, notes: SizingSteps) -> Evaluation:
+    """Return an evaluation whose decision has these steps among its notes, too."""
+    decision = evaluation.decision
+    made = msgspec.structs.replace(decision, notes=(*decision.notes, *notes))
+    return msgspec.structs.replace(evaluation, decision=made)
 
 
 def _least(bounds: dict[str, int], before: str) -> tuple[int, SizingSteps]:

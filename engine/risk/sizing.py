@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from math import isfinite
 
+from engine.domain.settings import RiskLimits
+
 
 def percent_of_capital(capital_micro: int, percent: float) -> int:
     """Return this part of the capital, rounded down; `percent` is 0 to 100."""
@@ -27,6 +29,23 @@ def volatility_target(capital_micro: int, target: float, realised: float | None)
         capital_micro
         if realised <= target
         else _within(capital_micro * target / realised, capital_micro)
+    )
+
+
+def most_in_one_micro(limits: RiskLimits, equity_micro: int) -> int:
+    """Return the most that limits allow at risk in one instrument, whoever holds what.
+
+    `equity_micro` = what percentages are of: the equity at the start of the day.
+    """
+    return min(
+        limit.micro(equity_micro)
+        for limit in (
+            limits.exposure_instrument_max,
+            limits.exposure_market_max,
+            limits.exposure_bot_max,
+            limits.exposure_account_max,
+            limits.exposure_total_max,
+        )
     )
 
 

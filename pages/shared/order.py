@@ -266,7 +266,7 @@ def show_why(row: Row, kept: OrderFiles | None = None) -> None:
         panels.note(
             "The plan of that moment is not in the decision log."
             if kept is None
-            else "A backtest keeps what its bot decided; risk's rules and the plan are not kept."
+            else "The plan is not kept: a version that kept none ran this backtest. Run it again."
         )
     if parts:
         st.html(why.blocks(parts))

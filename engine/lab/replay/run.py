@@ -16,7 +16,7 @@ from engine.bots.core import AccountCore
 from engine.bots.slices import SECOND_NS
 from engine.caches.markets import MarketCache
 from engine.clock import WallClock
-from engine.domain.decisions import Decision
+from engine.domain.decisions import Decision, Planned
 from engine.domain.effects import PlaceOrder
 from engine.domain.events import (
     BookMarked,
@@ -178,13 +178,10 @@ class Replay:
         self,
         *,
         recording: Recording,
-        executor: Executor,
+        core: AccountCore,
         gateway: GatewayCore,
         venue: VenueCore,
-        cache: MarketCache,
-        bots: tuple[Bot, ...],
         recorder: Recorder,
-        decide: Callable[[Decision], None],
         cash_micro: int,
         start_ns: int | None = None,
         tick_ns: int = SECOND_NS,
@@ -192,19 +189,17 @@ class Replay:
     ) -> None:
         """`start_ns` = from when on the bots trade; None = from the first event on.
 
-        `tick_ns` = how often the account looks at the clock: see `AccountCore`. Without `says`
+        `tick_ns` = how often the core looks at the clock: see `AccountCore`. Without `says`
         decisions that repeat themselves are counted and not given on: see `BarLane`.
         """
         self._cash_micro = cash_micro
         self._start_ns = start_ns
         self._recording = recording
-        self._executor = executor
-        self._cache = cache
-        self._bots = bots
+        self._executor = core.executor
+        self._cache = core.cache
+        self._bots = core.bots
         self._recorder = recorder
-        self.core = AccountCore(
-            cache=cache, executor=executor, bots=bots, decide=decide, tick_ns=tick_ns
-        )
+        self.core = core
         self._driver = Driver(
             core=self.core, gateway=gateway, venue=venue, recorder=recorder,
             placed=self._placed, filled=self._filled, seen=self._seen, moved=self._moved,
@@ -503,6 +498,7 @@ def assemble(
     cash_micro: int,
     recorder: Recorder,
     decide: Callable[[Decision], None],
+    explain: Callable[[Planned], None] | None = None,
     account: AccountId = ACCOUNT,
     currency: str = CURRENCY,
     start_ns: int | None = None,
@@ -513,6 +509,7 @@ def assemble(
 
     `tick_ns` above a second is the clock of bars: the account then asks its venue what it knows
     once a day and not every few seconds, because between two bars nothing can have happened.
+    `explain` receives what each turn's plans made of the intents, as an account's core gives it.
     """
     breakers = Breakers(limits, Mode.PAPER)
     gate = RiskGate(limits=limits, breakers=breakers, exposure=ExposureBook())
@@ -526,9 +523,11 @@ def assemble(
         settings=ExecutorSettings() if tick_ns == SECOND_NS else SLOW,
     )
     cache = MarketCache()
+    core = AccountCore(
+        cache=cache, executor=executor, bots=bots, decide=decide, explain=explain, tick_ns=tick_ns
+    )
     return Replay(
-        recording=recording, executor=executor, venue=PaperVenue(account, paper, cache.book),
-        cache=cache, gateway=GatewayCore(account=account, settings=GATEWAY), bots=bots,
-        recorder=recorder, decide=decide, cash_micro=cash_micro, start_ns=start_ns, tick_ns=tick_ns,
-        says=says,
+        recording=recording, core=core, gateway=GatewayCore(account=account, settings=GATEWAY),
+        venue=PaperVenue(account, paper, cache.book), recorder=recorder, cash_micro=cash_micro,
+        start_ns=start_ns, tick_ns=tick_ns, says=says,
     )  # fmt: skip

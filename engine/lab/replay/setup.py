@@ -19,7 +19,7 @@ from engine.bots.bot import Bot
 from engine.bots.slices import SECOND_NS
 from engine.config import Config
 from engine.domain.backtests import stated_bot
-from engine.domain.decisions import Decision, Unit
+from engine.domain.decisions import Decision, Planned, Unit
 from engine.domain.instruments import BotId, Mode
 from engine.domain.limits import LIMITS
 from engine.domain.money import MICRO
@@ -37,6 +37,7 @@ from engine.lab.recordings.made_bars import NO_COSTS, BarMarket
 from engine.lab.recordings.open import currency_recorded, open_recording
 from engine.lab.replay.result import ReplayResult, summarise
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble
+from engine.risk.sizing import most_in_one_micro
 from engine.runtime.bot_runner import bot_of
 from engine.runtime.decisions import DecisionLog
 from engine.runtime.journal import DigestRecorder, Recorder
@@ -205,11 +206,12 @@ class PreparedReplay:
         recorder = self._open_recorder()
         self._files.callback(recorder.close)
         decide: Callable[[Decision], None] = _ignored
+        explain: Callable[[Planned], None] | None = None
         if options.decisions:
             path = self.folder / "decisions.db"
             decisions = DecisionLog(path, engine_id=ENGINE, waits_when_full=True)
             self._files.callback(decisions.close)
-            decide = decisions.append
+            decide = explain = decisions.append
         return assemble(
             recording=self.recording,
             bots=bots,
@@ -218,6 +220,7 @@ class PreparedReplay:
             cash_micro=options.cash_micro,
             recorder=recorder,
             decide=decide,
+            explain=explain,
             currency=next(iter(paper.starting_cash)),
             start_ns=options.start_ns,
             tick_ns=self._tick_ns,
@@ -332,17 +335,7 @@ def _benchmark(recording: Recording, options: ReplayOptions) -> dict[str, object
 
 def _share(limits: RiskLimits, cash_micro: int) -> float:
     """Return the part of the cash that may be exposed in one instrument as the run starts."""
-    most = min(
-        limit.micro(cash_micro)
-        for limit in (
-            limits.exposure_instrument_max,
-            limits.exposure_market_max,
-            limits.exposure_bot_max,
-            limits.exposure_account_max,
-            limits.exposure_total_max,
-        )
-    )
-    return min(most, cash_micro) / cash_micro
+    return min(most_in_one_micro(limits, cash_micro), cash_micro) / cash_micro
 
 
 def _markets(result: ReplayResult) -> list[RunMarket]:

@@ -83,6 +83,8 @@ def test_a_short_backtest_is_charted_at_once_and_each_order_says_why(
     shown = texts(page)
     assert "Order 1: BUY" in shown
     assert "wants to hold" in shown
+    assert "Risk rules for this plan" in shown
+    assert "the plan placed 1" in shown
     assert "PAPER" in shown
     assert page.dataframe[0].value["liquidity"].tolist() == ["taker"]
     page.segmented_control(key="run_order_about").set_value("Life").run()
