@@ -133,10 +133,7 @@ class TurnWatch:
             return
         for core in tuple(self._cores()):
             for bot in core.bots:
-                if not type(bot.strategy).__module__.startswith(f"{PACKAGE}."):
-                    continue
-                held = held_by(bot.strategy, self._bytes_max)
-                if held > self._bytes_max:
+                if too_heavy(bot, self._bytes_max):
                     error = MemoryError(
                         f"its strategy and its plug-in's files hold more than "
                         f"{self._bytes_max / 2**20:,.0f} MB; what a file keeps outside the "
@@ -152,6 +149,12 @@ class TurnWatch:
         with suppress(Exception):  # a plug-in's strategy that cannot be made twice keeps the memory
             renew(bot, kept)
             bot.keep(kept)  # what cannot be read is said at its next start
+
+
+def too_heavy(bot: Bot, bytes_max: int = BYTES_MAX) -> bool:
+    """Say whether the strategy of a plug-in and the plug-in's files hold more than may be."""
+    foreign = type(bot.strategy).__module__.startswith(f"{PACKAGE}.")
+    return foreign and held_by(bot.strategy, bytes_max) > bytes_max
 
 
 def held_by(thing: object, most: int) -> int:

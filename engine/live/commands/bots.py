@@ -16,7 +16,7 @@ from engine.live.commands.registry import Done, Pending, Refused, command, part
 from engine.live.engine import Engine
 from engine.runtime.bot_runner import BotRunner
 from engine.runtime.recovery import ENGINE_WIDE
-from engine.runtime.turn_watch import held_back
+from engine.runtime.turn_watch import BYTES_MAX, held_back, too_heavy
 from storage.commands import many
 from storage.database import reading
 from storage.evidence import evidence, shipped_evidence
@@ -49,6 +49,12 @@ def may_start(engine: Engine, command: StartBot | ResumeBot) -> None:
             raise BadInput(f"KILL of {hold} by {hold.who} is set; release it with a reason first")
     if why := start_refusal(engine, bot_runner):
         raise BadInput(f"bot {command.bot} cannot start: {why}")
+    if too_heavy(bot_runner.bot, BYTES_MAX):
+        raise BadInput(
+            f"bot {command.bot} cannot start: its plug-in's files hold more than "
+            f"{BYTES_MAX / 2**20:,.0f} MB by now, which stays until the engine is restarted; mend "
+            "the plug-in and update the bot, or restart the engine"
+        )
     if isinstance(command, StartBot) and executor.mode is Mode.LIVE:
         _must_reason(engine, bot_runner, command.reason)
 

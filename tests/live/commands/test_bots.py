@@ -14,6 +14,7 @@ from engine.domain.bots import BotState
 from engine.domain.commands import ApplySettings, StartBot
 from engine.domain.instruments import BotId, Mode
 from engine.errors import BadInput
+from engine.live.commands import bots
 from engine.live.reopen import attach_bots
 from engine.runtime.bot_runner import BotSnapshot
 from engine.strategies.market_maker.parameters import MarketMakerParameters
@@ -113,6 +114,24 @@ async def test_what_is_for_paper_alone_follows_no_real_money(tmp_path: Path) -> 
         executor.mode = Mode.DEMO
         played = await desk.command(StartBot(bot=BotId("maker")))
         assert played.state is CommandState.DONE, played.answer
+
+
+async def test_a_bot_whose_plug_in_holds_too_much_outside_it_is_not_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with TradingDesk(tmp_path, Exchange()) as desk:
+        ledger_of(desk).move_cash(1_000 * MICRO)
+        strategy = desk.engine.bot_runners["maker"].bot.strategy
+        monkeypatch.setattr(bots, "BYTES_MAX", 1_000_000)
+        strategy.kept = bytes(2_000_000)  # type: ignore[attr-defined]
+        monkeypatch.setattr(type(strategy), "__module__", "plugins.leaky.strategies.leaky")
+        refused = await desk.command(StartBot(bot=BotId("maker")))
+        assert refused.state is CommandState.REFUSED
+        assert "hold more than 1 MB by now" in str(refused.answer)
+        assert "restart the engine" in str(refused.answer)
+        del strategy.kept  # type: ignore[attr-defined]
+        done = await desk.command(StartBot(bot=BotId("maker")))
+        assert done.state is CommandState.DONE, done.answer
 
 
 async def test_play_money_follows_whatever_is_started(tmp_path: Path) -> None:
