@@ -124,6 +124,12 @@ class Engine(Services):
         self._beside.add(task)
         task.add_done_callback(self._done_beside)
 
+    def cut_beside(self) -> list[asyncio.Task[None]]:
+        """Cancel what runs beside trading and return it, to be waited for; it opens no account."""
+        for task in self._beside:
+            task.cancel()
+        return list(self._beside)
+
     def _done_beside(self, task: asyncio.Task[None]) -> None:
         self._beside.discard(task)
         error = None if task.cancelled() else task.exception()

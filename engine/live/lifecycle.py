@@ -93,7 +93,7 @@ async def _trade(
     finally:
         for task in engine.tasks:
             task.cancel()
-        await asyncio.gather(*engine.tasks, return_exceptions=True)
+        await asyncio.gather(*engine.tasks, *engine.cut_beside(), return_exceptions=True)
 
 
 def _all_there_is(engine: Engine) -> None:
@@ -178,6 +178,7 @@ async def _crash(engine: Engine, error: BaseException) -> None:
     for `CRASH_S`, an alert says so: its next start asks again.
     """
     _enter_recovery(engine, error)
+    engine.cut_beside()
     executors = {account: runner.core.executor for account, runner in engine.runners.items()}
     sweeps = {account: VenueSweep(executors.get(account)) for account in engine.venues}
     await asyncio.gather(*(_swept(engine, account, sweep) for account, sweep in sweeps.items()))

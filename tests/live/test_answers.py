@@ -17,7 +17,7 @@ from engine.domain.instruments import BotId, Mode
 from engine.domain.settings import BotSettings
 from engine.errors import BadInput, StorageError
 from engine.live.commands import alerts, bots
-from engine.live.commands.registry import AT_ONCE, WAITING_MAX, Done, Handler, handlers
+from engine.live.commands.registry import AT_ONCE, ENDING, WAITING_MAX, Done, Handler, handlers
 from engine.runtime.bot_runner import BotRunner, BotSnapshot, apply_record
 from storage.commands import OVERTAKEN, CommandState, LeftCommand
 from tests.live.desk import LiveDesk, Recorder
@@ -235,5 +235,38 @@ def test_no_more_is_claimed_while_many_wait(tmp_path: Path) -> None:
         )
         assert not desk.commands.has_room
         desk.commands._left.clear()
+
+    run(tmp_path, test)
+
+
+def test_an_engine_that_ends_takes_only_what_makes_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account opened then would trade, and no proof and no sweep of the end would know it."""
+    done: list[str] = []
+
+    def handle(_engine: object, command: Any, _who: str) -> Done:
+        done.append(type(command).__name__)
+        return Done("so")
+
+    monkeypatch.setitem(handlers(), SyncMarkets, Handler(handle))
+    monkeypatch.setitem(handlers(), StopBot, Handler(handle, makes_safe=True))
+
+    async def test(desk: LiveDesk, recorder: Recorder) -> None:
+        engine = desk.commands._engine
+        monkeypatch.setattr(engine, "ended", asyncio.get_running_loop().create_future())
+        engine.ended.set_result(None)
+        answered: dict[str, str] = {}
+        monkeypatch.setattr(
+            type(desk.commands),
+            "_answer",
+            lambda _, name, given: answered.update({name: given.text}),
+        )
+        kept = len(recorder.kept)
+        asked = [left(1, SyncMarkets(venue="demo")), left(2, StopBot(bot=BOT))]
+        desk.commands.receive(asked)
+        assert done == ["StopBot"]
+        assert answered[asked[0].id] == ENDING
+        assert SyncMarkets(venue="demo") not in recorder.kept[kept:]
 
     run(tmp_path, test)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,8 +75,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lifecycle, "RETRY_S", 0.001)
 
 
-def crashed(desk: Desk) -> BaseException | None:
-    """Let a stream of an engine raise, and give what `trade` raised."""
+def crashed(desk: Desk, beside: Callable[[], Coroutine[Any, Any, None]] | None = None) -> Any:
+    """Let a stream of an engine raise, with other work beside, and give what `trade` raised."""
     engine = engine_of()
     engine.runners, engine.venues = {ACCOUNT: desk}, {ACCOUNT: desk}
     engine.alert = lambda alert, _: desk.alerts.append(alert)
@@ -90,6 +90,8 @@ def crashed(desk: Desk) -> BaseException | None:
 
     async def run() -> BaseException | None:
         engine.ended = asyncio.get_running_loop().create_future()
+        if beside is not None:
+            engine.beside(beside())
         streams: list[Callable[[], Awaitable[None]]] = [fault]
         try:
             await lifecycle.trade(
@@ -143,3 +145,19 @@ def test_a_venue_that_stays_silent_is_told_by_its_account(monkeypatch: pytest.Mo
     assert [one.kind for one in desk.alerts] == ["stop_unproven"]
     assert "real: no two complete listings in a row" in desk.alerts[0].text
     assert "does not answer" in desk.alerts[0].text
+
+
+def test_what_runs_beside_trading_is_cut_before_venues_are_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An account that opens behind the beginning of the sweep would trade and not be swept."""
+    monkeypatch.setattr(lifecycle, "CRASH_S", 0.05)
+    desk, opened = Desk(), list[str]()
+    desk.hangs = 9
+
+    async def opens() -> None:
+        await asyncio.sleep(0.01)
+        opened.append("an account")
+
+    assert crashed(desk, opens)
+    assert opened == []

@@ -235,6 +235,10 @@ WAITING_MAX = 500
 """Commands that are claimed and wait; the others wait in the file, where a KILL overtakes them."""
 
 
+ENDING = "the engine ends, nothing was done: ask again when it has started"
+"""Of a command that does more than make safe: proof and sweep of an end know what trades then."""
+
+
 class Commands:
     """Handles commands for one engine."""
 
@@ -303,6 +307,8 @@ class Commands:
         handler = handlers().get(type(command))
         if handler is None:
             raise BadInput(f"this engine does not know {type(command).__name__} yet")
+        if self._engine.ended.done() and not handler.makes_safe:
+            raise BadInput(ENDING)
         if handler.check is not None:
             handler.check(self._engine, command)
         self._journal(command, handler)
