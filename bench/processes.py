@@ -32,9 +32,14 @@ def cpu_s(command: Sequence[str], given: Mapping[str, str] | None = None) -> flo
     """Return the CPU seconds of a command that must succeed."""
     before = _children_s()
     subprocess.run(
-        command, cwd=REPO, env=os.environ | (given or {}), check=True, timeout=TIMEOUT_S,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        command,
+        cwd=REPO,
+        env=os.environ | (given or {}),
+        check=True,
+        timeout=TIMEOUT_S,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return _children_s() - before
 
 
@@ -46,9 +51,14 @@ def run(command: Sequence[str], *, folder: Path = REPO) -> Result | None:
     environment = os.environ | {"BENCH_DIR": str(OUT)}
     before = _children_s()
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True,
-        timeout=TIMEOUT_S, check=False,
-    )  # fmt: skip
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode or not lines:
         sys.stderr.write(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}\n")

@@ -50,9 +50,13 @@ SEED = 3
 FRAME = "polymarket.market"
 HERTZ = os.sysconf("SC_CLK_TCK")
 PARAMETERS = {
-    "fair": "microprice", "sigma_warm_s": 0.5, "event_jump_ticks": 0.0,
-    "price_min": 0.01, "price_max": 0.99, "size_shares": 10.0,
-}  # fmt: skip
+    "fair": "microprice",
+    "sigma_warm_s": 0.5,
+    "event_jump_ticks": 0.0,
+    "price_min": 0.01,
+    "price_max": 0.99,
+    "size_shares": 10.0,
+}
 Row = tuple[str, str, str, str, str]
 Result = dict[str, Any]
 
@@ -88,9 +92,13 @@ def _ticks(path: Path) -> int:
 def prepare(home: Path, markets: list[Listed]) -> None:
     """Make a home with a paper account and one market maker in every market."""
     bot = {
-        "name": "maker", "strategy": "market_maker", "account": "pm", "capital": 8_000.0,
-        "parameters": PARAMETERS, "instruments": [one.instrument for one in markets],
-    }  # fmt: skip
+        "name": "maker",
+        "strategy": "market_maker",
+        "account": "pm",
+        "capital": 8_000.0,
+        "parameters": PARAMETERS,
+        "instruments": [one.instrument for one in markets],
+    }
     account = {"name": "pm", "venue": "polymarket", "mode": "paper", "starting_cash": 10_000.0}
     document = {"accounts": {"pm": account}, "bots": {"maker": bot}}
     migrate(home / "pitboss.db")
@@ -103,11 +111,14 @@ def prepare(home: Path, markets: list[Listed]) -> None:
 def addressed(rest: Served, feed: int) -> Iterator[None]:
     """Point an engine started meanwhile at the fake and at the sender."""
     hosts = {
-        "POLYMARKET_CLOB": rest.url, "POLYMARKET_GAMMA": rest.url,
-        "POLYMARKET_WS": f"ws://127.0.0.1:{feed}", "POLYMARKET_RTDS": f"{rest.ws}/ws/rtds",
-        "POLYMARKET_POLYBOLT": f"{rest.ws}/ws/rt", "BINANCE_WS": f"{rest.ws}/ws/binance",
+        "POLYMARKET_CLOB": rest.url,
+        "POLYMARKET_GAMMA": rest.url,
+        "POLYMARKET_WS": f"ws://127.0.0.1:{feed}",
+        "POLYMARKET_RTDS": f"{rest.ws}/ws/rtds",
+        "POLYMARKET_POLYBOLT": f"{rest.ws}/ws/rt",
+        "BINANCE_WS": f"{rest.ws}/ws/binance",
         "COINBASE_WS": f"{rest.ws}/ws/coinbase",
-    }  # fmt: skip
+    }
     given = {f"PITBOSS_{name}_URL": url for name, url in hosts.items()}
     before = dict(os.environ)
     os.environ.update(given)
@@ -202,14 +213,22 @@ def _run(programs: Programs, sender: Connection) -> Result:
     engine.wait(60)
     seconds = sent["seconds"]
     return {
-        "seconds": seconds, "sent": sent["frames"], "received": feed["frames"],
-        "rate": (sent["frames"] - sent["first"]) / seconds, "orders": orders,
-        "sender_cpu": sent["cpu_s"] / seconds, "sender_backlog_kb": sent["backlog"] / 1024,
+        "seconds": seconds,
+        "sent": sent["frames"],
+        "received": feed["frames"],
+        "rate": (sent["frames"] - sent["first"]) / seconds,
+        "orders": orders,
+        "sender_cpu": sent["cpu_s"] / seconds,
+        "sender_backlog_kb": sent["backlog"] / 1024,
         "engine_cpu": (after[0] - before[0]) / seconds,
-        "loop_cpu": (after[1] - before[1]) / seconds, "memory_mb": (before[2], after[2]),
-        "hash_checked": feed["hash_checked"], "hash_mismatched": feed["hash_mismatched"],
-        "gaps": feed["gaps"], "late": lateness(programs.home / "tape", sent), **inside(seen),
-    }  # fmt: skip
+        "loop_cpu": (after[1] - before[1]) / seconds,
+        "memory_mb": (before[2], after[2]),
+        "hash_checked": feed["hash_checked"],
+        "hash_mismatched": feed["hash_mismatched"],
+        "gaps": feed["gaps"],
+        "late": lateness(programs.home / "tape", sent),
+        **inside(seen),
+    }
 
 
 def inside(seen: list[dict[str, Any]]) -> dict[str, Any]:
@@ -237,10 +256,12 @@ def lateness(folder: Path, sent: dict[str, Any]) -> dict[str, Any]:
         number = due
     lags.sort()
     return {
-        "taped": len(taken), "p50_ms": lags[len(lags) // 2] / 1e6,
-        "p99_ms": lags[int(len(lags) * 0.99)] / 1e6, "max_ms": lags[-1] / 1e6,
+        "taped": len(taken),
+        "p50_ms": lags[len(lags) // 2] / 1e6,
+        "p99_ms": lags[int(len(lags) * 0.99)] / 1e6,
+        "max_ms": lags[-1] / 1e6,
         "least_ms": lags[0] / 1e6,
-    }  # fmt: skip
+    }
 
 
 def rows(seconds: int = SECONDS) -> list[Row]:

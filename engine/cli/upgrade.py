@@ -178,9 +178,14 @@ class Upgrade:
         home = {"PITBOSS_HOME": str(self._config.home)}
         try:
             done = subprocess.run(  # noqa: S603 our own steps; a tag is a commit by then
-                command, cwd=self._clone, capture_output=True, text=True, check=False,
-                timeout=STEP_S, env={**os.environ, **home},
-            )  # fmt: skip
+                command,
+                cwd=self._clone,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=STEP_S,
+                env={**os.environ, **home},
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StorageError(f"`{' '.join(command)}` could not be run: {error}") from error
         if done.returncode:
