@@ -11,7 +11,6 @@ import argparse
 import json
 import re
 import sys
-import time
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -19,6 +18,7 @@ import msgspec
 from engine.cli.arguments import amount, say, short, who_types, whole
 from engine.cli.command import leave_and_wait, leave_lasting
 from engine.cli.credentials import ask
+from engine.cli.waiting import Patience
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.alerts import described
@@ -232,13 +232,11 @@ def _test(args: argparse.Namespace, config: Config) -> int:
 def _asked_of_the_watch(name: str, config: Config) -> str:
     now_ns = WallClock().now_ns()
     request = watch.ask(config.home, RequestKind.TEST, name, who_types(), now_ns)
-    until = time.monotonic() + TEST_WAIT_S
-    while time.monotonic() < until:
+    for _ in Patience(TEST_WAIT_S).looks(POLL_S):
         with watch.reading_watch(config.home) as connection:
             sent = watch.tested(connection, request) if connection else None
         if sent is not None and sent.state in watch.ENDS:
             return sent.error
-        time.sleep(POLL_S)
     return "the watch has not answered; it may still send it"
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
@@ -21,6 +20,7 @@ from typing import get_args
 import msgspec
 
 from engine.cli.arguments import WAIT_S_MAX, amount, say, who_types
+from engine.cli.waiting import Patience
 from engine.clock import WallClock
 from engine.config import Config
 from engine.domain.commands import AnyCommand, PlaceManual, StartRecording
@@ -83,13 +83,12 @@ def run(args: argparse.Namespace, config: Config) -> int:
     0 = done, 1 = refused, failed, not answered or not ended in time.
     """
     wait_s = WAIT_S if args.wait is None else args.wait
-    until = time.monotonic() + wait_s
-    job = None
+    patience, job = Patience(wait_s), None
     with writing(config.state_path) as connection:
         command = _command(args.kind, args.fields, lambda key: listed(connection, ENGINE_ID, key))
         left = leave_and_wait(config, connection, command, wait_s)  # type: ignore[arg-type]
         if args.wait is not None and (number := number_in(left.answer)) is not None:
-            job = _job_waited_for(connection, number, until)
+            job = _job_waited_for(connection, number, patience)
     took = f" after {(left.answered_ns - left.created_ns) / 1e6:.0f} ms" if left.answered_ns else ""
     said = left.answer or "the engine has not answered; it may still do it"
     answer: dict[str, object] = {"id": left.id, "state": left.state, "answer": left.answer}
@@ -102,14 +101,15 @@ def run(args: argparse.Namespace, config: Config) -> int:
     return 0 if done else 1
 
 
-def _job_waited_for(connection: Connection, number: int, until: float) -> Job | None:
-    """Return a job at its end, or where it stands at the monotonic time `until`, in s."""
+def _job_waited_for(connection: Connection, number: int, patience: Patience) -> Job | None:
+    """Return a job at its end, or where it stands when the patience is over."""
     print(f"job {number} is queued: waiting for its end", file=sys.stderr, flush=True)
-    while True:
+    job = None
+    for _ in patience.looks(JOB_POLL_S):
         job = find_job(connection, ENGINE_ID, number)
-        if job is None or job.state in JOB_ENDS or time.monotonic() >= until:
-            return job
-        time.sleep(JOB_POLL_S)
+        if job is None or job.state in JOB_ENDS:
+            break
+    return job
 
 
 def _said_of_job(job: Job) -> str:
@@ -127,14 +127,14 @@ def leave_and_wait(
     """
     must_run(config)
     left = leave_lasting(connection, command)
-    began = time.monotonic()
     noticed = False
-    while left.state not in ENDS and (waited_s := time.monotonic() - began) < wait_s:
-        if waited_s > NOTICE_AFTER_S and not noticed:
+    for waited_s in Patience(wait_s).looks(POLL_S):
+        left = find(connection, ENGINE_ID, left.id) or left
+        if left.state in ENDS:
+            break
+        if NOTICE_AFTER_S < waited_s < wait_s and not noticed:
             noticed = True
             print(_waiting(connection, left, wait_s), file=sys.stderr, flush=True)
-        time.sleep(POLL_S)
-        left = find(connection, ENGINE_ID, left.id) or left
     return left
 
 
@@ -152,13 +152,10 @@ def leave_lasting(connection: Connection, command: AnyCommand) -> LeftCommand:
 
 def must_run(config: Config) -> None:
     """Raise NoEngine unless an engine runs here, or one does within a moment."""
-    until = time.monotonic() + STARTS_S
-    while not held(config.run_folder / "engine.lock"):
-        if time.monotonic() > until:
-            raise NoEngine(
-                f"no engine is running on {config.home}, and nothing was queued: start one"
-            )
-        time.sleep(POLL_S)
+    for _ in Patience(STARTS_S).looks(POLL_S):
+        if held(config.run_folder / "engine.lock"):
+            return
+    raise NoEngine(f"no engine is running on {config.home}, and nothing was queued: start one")
 
 
 def _waiting(connection: Connection, left: LeftCommand, wait_s: float) -> str:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shlex
-import time
 
 from engine.cli.arguments import WAIT_S_MAX, add_demo_argument, amount
+from engine.cli.waiting import Patience
 from engine.clock import WallClock
 from engine.config import Config
 from engine.errors import AlreadyRuns, ConfigError, StorageError, os_sentence
@@ -28,6 +28,7 @@ from storage.users import ENGINE_ID
 HELP = "set the KILL latch, cancel everything and prove it; works without an engine"
 
 WAIT_S = 30.0
+LOOK_S = 0.1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,23 +116,26 @@ def _wait(config: Config, since_ns: int, wait_s: float) -> Receipt | None:
 
     Raises StorageError where the state cannot be read by then.
     """
-    until = time.monotonic() + wait_s
-    while True:
+    fresh: Receipt | None = None
+    refused: Exception | None = None
+    for _ in Patience(wait_s).looks(LOOK_S):
+        fresh = refused = None
         try:
             with reading(config.state_path) as connection:
                 receipt = latest_receipt(connection, ENGINE_ID)
-        except Exception as error:
-            if time.monotonic() >= until:
-                raise StorageError(
-                    "the latch is set, but its proof cannot be read here; it is in "
-                    f"{config.home / 'log' / 'engine.log'}: {error}"
-                ) from error
-            time.sleep(0.1)
+        except Exception as error:  # noqa: BLE001 it may be readable at the next look
+            refused = error
             continue
-        fresh = receipt is not None and receipt.reported_ns >= since_ns
-        if (fresh and receipt is not None and receipt.proven) or time.monotonic() >= until:
-            return receipt if fresh else None
-        time.sleep(0.1)
+        if receipt is not None and receipt.reported_ns >= since_ns:
+            fresh = receipt
+            if receipt.proven:
+                break
+    if refused is not None:
+        raise StorageError(
+            "the latch is set, but its proof cannot be read here; it is in "
+            f"{config.home / 'log' / 'engine.log'}: {refused}"
+        ) from refused
+    return fresh
 
 
 def _print_receipt(receipt: Receipt | None) -> int:
