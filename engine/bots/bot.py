@@ -475,7 +475,8 @@ class Stake:
         allowed, given, capital = (
             f"{micro / MICRO:,.2f}" for micro in (self._allowed, given_micro, capital_micro)
         )
-        return (("sizing", f"limits allow {allowed} in one market: {given} of {capital} given"),)
+        said = f"limits allow {allowed} in one market: its share is of {given}, not of {capital}"
+        return (("sizing", said),)
 
 
 def sizer_of(sizing: Sizing | None) -> Sizer | None:

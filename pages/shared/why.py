@@ -153,6 +153,11 @@ def _row(name: str, value: str, mark: str = "", tone: str = "", hint: str = "") 
     )
 
 
+def _said(name: str, text: str) -> str:
+    """Return a row whose words are sentences: they wrap, as numbers must not."""
+    return f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>"
+
+
 def because(decision: Decision, plan: Planned | None, row: Row, words: Vocabulary) -> str:
     """Return the whole story in a sentence or two."""
     intent = decision.intent
@@ -196,7 +201,7 @@ def decided(decision: Decision, row: Row, words: Vocabulary) -> list[tuple[str, 
         ("2 · Fair value", _values(decision.build_up, row, words)),
         ("3 · Strategy gates", gates(decision.gates, words)),
         ("4 · What it wants", wanted(decision.intent, row)),
-        ("Notes", _table([_row(plain(name), text) for name, text in decision.notes])),
+        ("Notes", _table([_said(plain(name), text) for name, text in decision.notes])),
     ]
 
 
