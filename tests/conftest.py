@@ -184,8 +184,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not _starts_programs(item.path))
 
 
-def pytest_collection_finish() -> None:
-    """Take the million objects that the imports made out of every later search for garbage."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take the million objects that the imports made out of every later search for garbage.
+
+    So are the trees of the sources, where files of tests are handed to workers and more than one
+    reads them: they are parsed once, and each worker has them.
+    """
+    trees = sys.modules.get("tests.kit.trees")
+    if trees is not None and session.config.getoption("workers", 0):
+        modules = {getattr(item, "module", None) for item in session.items}
+        readers = [one for one in modules if hasattr(one, "tree_of") or hasattr(one, "parsed")]
+        if len(readers) > 1:
+            for room in ("engine", "storage", "pages"):
+                for file in REPOSITORY.joinpath(room).rglob("*.py"):
+                    trees.tree_of(file)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

@@ -59,6 +59,7 @@ def choose(page: Page, name: str) -> None:
 
 
 @NEEDS
+@pytest.mark.long
 def test_a_new_alert_is_told_once_by_the_browsers_that_want_it(
     browser: Browser, desk: Desk
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_new_alert_is_told_once_by_the_browsers_that_want_it(
 
 
 @NEEDS
+@pytest.mark.long
 def test_an_alert_that_comes_while_a_page_is_loaded_anew_is_told(
     browser: Browser, desk: Desk
 ) -> None:
@@ -107,6 +109,7 @@ def test_an_alert_that_comes_while_a_page_is_loaded_anew_is_told(
 
 
 @NEEDS
+@pytest.mark.long
 def test_a_browser_that_refuses_says_so_and_one_that_was_not_asked_is_silent(
     browser: Browser, desk: Desk
 ) -> None:

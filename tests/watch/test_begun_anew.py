@@ -47,6 +47,7 @@ STATED: dict[str, Callable[[Stated], None]] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", STATED)
 def test_a_condition_that_still_stands_is_neither_over_nor_told_again(
     name: str, tmp_path: Path
@@ -95,6 +96,7 @@ PROBES: dict[str, Callable[[], Probe]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", PROBES)
 def test_a_program_that_is_still_down_is_neither_over_nor_told_again(
     name: str, desk: Watched, monkeypatch: pytest.MonkeyPatch

@@ -78,6 +78,7 @@ def test_documents_of_an_archive_are_one_table_with_what_each_says_beside_its_ro
     assert "is of another symbol, 'BUSDT' and not 'AUSDT'" in both.refused
 
 
+@pytest.mark.long
 def test_the_rates_of_one_of_826_perpetuals_are_imported(recordings: Path, tmp_path: Path) -> None:
     path = recordings / "funding_binance_mexc" / "binance_usdm_funding_826sym.tar.gz"
     with tarfile.open(path) as archive:

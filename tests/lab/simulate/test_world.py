@@ -72,6 +72,7 @@ def test_no_home_of_before_its_first_cash_is_put_back() -> None:
         assert len(homes.copies) == copies
 
 
+@pytest.mark.long
 def test_a_pair_in_another_currency_is_traded_by_no_account() -> None:
     world = World(ABROAD_AT, faults=(), accounts=1, spot=True)
     outcome = world.run(0.3)
