@@ -634,10 +634,10 @@ def _a_person_crosses_bots(patch: Patch) -> None:
 def _a_person_sells_what_bots_hold(patch: Patch) -> None:
     unpaid = ByHand._unpaid
 
-    def of_all(self: Any, instrument: Any, asked: Any) -> str:
-        if asked.side is Side.BUY:
-            return unpaid(self, instrument, asked)
-        leg = self._table.ledger.holding(instrument.id).leg(asked.leg)
+    def of_all(self: Any, entry: Any, asked: Any) -> str:
+        if asked.side is Side.BUY or entry.instrument.product.signed:
+            return unpaid(self, entry, asked)
+        leg = self._table.ledger.holding(entry.instrument.id).leg(asked.leg)
         return "" if asked.size <= leg.settled - leg.reserved else "not enough"
 
     patch.setattr(ByHand, "_unpaid", of_all)

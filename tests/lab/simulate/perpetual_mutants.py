@@ -43,6 +43,18 @@ def perpetual(name: str, apply: Callable[[Patch], None], *faults: Fault, **more:
 # -- What an engine makes of a position ------------------------------------------------------------
 
 
+def _a_position_s_fill_is_booked_again(patch: Patch) -> None:
+    """Take a fill that is reported twice for two: a perpetual's is final with its first report."""
+    book = Ledger.book
+
+    def again(self: Any, order: Any, event: Any, now_ns: int = 0) -> Any:
+        if event.fill in self.state.fills.states:
+            event = replace(event, fill=f"{event.fill}-again-{now_ns}")
+        return book(self, order, event, now_ns)
+
+    patch.setattr(Ledger, "book", again)
+
+
 def _shorts_are_no_exposure(patch: Patch) -> None:
     worst = PerpetualContract.worst_held
 
@@ -271,6 +283,9 @@ def _a_tier_too_high(patch: Patch) -> None:
 AWAY = (F.REPORT_LOST, F.USER_FEED_DOWN, F.USER_FEED_SILENT)
 
 MUTANTS = (
+    perpetual(
+        "a position's fill is booked twice", _a_position_s_fill_is_booked_again, F.REPORT_TWICE
+    ),
     perpetual("a short is no exposure", _shorts_are_no_exposure),
     perpetual("positions take no margin", _positions_take_no_margin),
     perpetual("orders take no margin", _orders_take_no_margin, first=3),

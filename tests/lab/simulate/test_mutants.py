@@ -26,6 +26,7 @@ QUICK = {
     "a pair's fee is dropped",
     "all money is one",
     "the exchange makes bitcoins",
+    "a position's fill is booked twice",
     "a short is no exposure",
     "positions take no margin",
     "a part's close releases all its margin",
