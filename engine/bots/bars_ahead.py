@@ -25,7 +25,7 @@ from engine.domain.bots import BotState
 from engine.domain.decisions import Decision
 from engine.domain.effects import Effect
 from engine.domain.events import BarClosed
-from engine.domain.instruments import Instrument, InstrumentId
+from engine.domain.instruments import BotId, Instrument, InstrumentId
 from engine.errors import BadInput
 from engine.executor.executor import Executor
 from engine.executor.stillness import Stillness
@@ -399,6 +399,15 @@ class BarsAhead(AskedCore):
             asked.bot.evaluations += count
             self._decisions += count
             asked.rule.went_on(asked.instrument.id, count, end_ns)
+
+    def repeated(self, count: int) -> list[tuple[BotId, InstrumentId, int]]:
+        """Return whose decisions repeat themselves at so many bars, and the last one's number."""
+        bots = len(self._asked)
+        last = self._decisions + (count - 1) * bots
+        return [
+            (one.bot.name, one.instrument.id, last + place)
+            for place, one in enumerate(self._asked, 1)
+        ]
 
     def bars_over(self, end_ns: int, *, closes: bool) -> None:
         """Go on behind the last bar that was taken, which ended at `end_ns`.

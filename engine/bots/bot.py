@@ -179,7 +179,9 @@ class Bot:
         self._stake = Stake.of(self.strategy, self._gate)
         """What the limits of its account leave of its capital."""
         self._foreign = is_foreign(self.strategy)
-        self._plain = self.sizer is None and self._stake is None and not self._foreign
+        unsized = self.sizer is None and not self._foreign
+        self._alone = self._stake if unsized else None
+        self._plain = unsized and self._stake is None
         """What it gives is neither sized nor looked at first."""
         self.timer_ns, self.replan_ns_min = declared.timer_ns, declared.replan_ns_min
         reads = declared.reads
@@ -224,17 +226,20 @@ class Bot:
         """
         if self._plain:
             return self.strategy.evaluate(context, now_ns)
+        alone, capital = self._alone, context.capital_micro
+        if alone is not None and alone.bound(capital) >= capital:
+            return self.strategy.evaluate(context, now_ns)
         notes: SizingSteps = ()
         if self.sizer is not None:
             context, notes = self.sizer.funded(context)
-        given, stake, capital = context, self._stake, context.capital_micro
-        if stake is not None and (bound := stake.bound(capital)) < capital:
-            given = msgspec.structs.replace(context, capital_micro=bound)
+        given, capital = context, context.capital_micro
+        if (stake := self.stake_micro(capital)) < capital:
+            given = msgspec.structs.replace(context, capital_micro=stake)
         evaluation = self.strategy.evaluate(given, now_ns)
         if self._foreign:
             check_evaluation(evaluation, self.name, self.cells)
-        if given is not context and stake is not None and evaluation.intents:
-            notes += stake.words(capital, given.capital_micro)
+        if self._stake is not None and given is not context and evaluation.intents:
+            notes += self._stake.words(capital, stake)
         if self.sizer is not None:
             return self.sizer.sized(evaluation, context, notes)
         return _noted(evaluation, notes) if notes else evaluation

@@ -18,7 +18,7 @@ import msgspec
 
 from engine.domain.decisions import Decision, Planned
 from engine.domain.instruments import BotId, InstrumentId
-from engine.errors import StorageError
+from engine.errors import BrokenInvariant, StorageError
 from engine.runtime.aids import Notes, aid_thread
 from storage.decisions import FILE_BYTES_MAX, FILES_KEPT, DecisionFiles, StoredDecision, StoredPlan
 
@@ -142,6 +142,20 @@ class DecisionLog:
         self._row += 1
         run = runs[key] = _OpenRun(self._row, decision, self._encode(decision))
         self._put(run)
+
+    def repeat(
+        self, bot: BotId, instrument: InstrumentId, number: int, at_ns: int, times: int
+    ) -> None:
+        """Count so many decisions more that are alike the last one of a bot in an instrument.
+
+        `number` and `at_ns` are the last one's; its inputs are not kept: an ended row has those of
+        its first one alone. Raises BrokenInvariant where none counts.
+        """
+        run = self._runs.get((bot, instrument))
+        if run is None:
+            raise BrokenInvariant(f"{bot} in {instrument}: there is no decision to repeat")
+        run.count += times
+        run.last = msgspec.structs.replace(run.last, number=number, at_ns=at_ns)
 
     def _append_plan(self, plan: Planned) -> None:
         if self._queued - self._written >= self._queue_max:

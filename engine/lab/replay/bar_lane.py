@@ -13,11 +13,12 @@ must be looked at is known: those before it pass at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from engine.bots.bars_ahead import BarsAhead
 from engine.domain.events import Event
+from engine.domain.instruments import BotId, InstrumentId
 from engine.lab.pump import Driver
 from engine.lab.recordings.made_bars import MadeBar, Stretch
 
@@ -201,3 +202,40 @@ class BarLane:
         self._traded(made)
         self._core.bars_over(made.bar.end_ns, closes=closes)
         self._driver.went_on(made.book(), made.bar.end_ns)
+
+
+CountRepeated = Callable[[BotId, InstrumentId, int, int, int], None]
+"""Counts decisions alike the last one of a bot in an instrument: the number and time of the last,
+and how many. See `DecisionLog.repeat`."""
+
+
+class CountingLane(BarLane):
+    """Gives on the first of decisions that repeat themselves, and counts the others behind it.
+
+    What is kept of them is their first, their number, and the time of the last.
+    """
+
+    def __init__(self, driver: Driver, core: BarsAhead, repeat: CountRepeated) -> None:
+        super().__init__(driver, core, says=True)
+        self._repeat = repeat
+
+    def _take_one(self, stretch: Stretch, at: int) -> Sequence[tuple[int, Event]]:
+        self._says = True
+        left = super()._take_one(stretch, at)
+        self._says = bool(left)  # the lane is closed: what comes next is the first of others
+        return left
+
+    def _take_alike(self, stretch: Stretch, at: int, until_ns: int) -> TakenBars | None:
+        asked = self._core.repeated(0)
+        taken = super()._take_alike(stretch, at, until_ns)
+        count = 0 if taken is None else taken.bars - bool(taken.left)
+        if count:
+            end_ns = stretch.end_of(at + count - 1)
+            for bot, instrument, number in asked:
+                self._repeat(bot, instrument, number + count * len(asked), end_ns, count)
+        return taken
+
+    def leave(self, *, closes: bool = False) -> None:
+        """Leave as any lane; what is decided next is given on."""
+        self._says = True
+        super().leave(closes=closes)

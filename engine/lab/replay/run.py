@@ -43,7 +43,7 @@ from engine.lab.pump import AFTER_NS, FORGET_AFTER_NS, Driver
 from engine.lab.recordings.bar_files import InPieces, Piece
 from engine.lab.recordings.door import Recording
 from engine.lab.recordings.made_bars import EVENTS_A_BAR, Stretch
-from engine.lab.replay.bar_lane import BarLane
+from engine.lab.replay.bar_lane import BarLane, CountingLane, CountRepeated
 from engine.lab.replay.by_bot import results_by_bot
 from engine.lab.replay.result import (
     FillWatch,
@@ -186,11 +186,13 @@ class Replay:
         start_ns: int | None = None,
         tick_ns: int = SECOND_NS,
         says: bool = True,
+        repeat: CountRepeated | None = None,
     ) -> None:
         """`start_ns` = from when on the bots trade; None = from the first event on.
 
         `tick_ns` = how often the core looks at the clock: see `AccountCore`. Without `says`
-        decisions that repeat themselves are counted and not given on: see `BarLane`.
+        decisions that repeat themselves are counted and not given on: see `BarLane`. With `repeat`
+        it receives how many of them follow one that was given on.
         """
         self._cash_micro = cash_micro
         self._start_ns = start_ns
@@ -205,8 +207,10 @@ class Replay:
             placed=self._placed, filled=self._filled, seen=self._seen, moved=self._moved,
             at_rest=venue.at_rest if isinstance(venue, PaperVenue) else None,
         )  # fmt: skip
-        self._says = says
-        self._lane = BarLane(self._driver, self.core, says=says)
+        self._says = says and repeat is None
+        self._lane = BarLane(self._driver, core, says=says)
+        if says and repeat is not None:
+            self._lane = CountingLane(self._driver, core, repeat)
         self._every_ns = max(EQUITY_EVERY_NS, tick_ns)
         self._sample_ns = 0
         """When the equity is noted next: after the first event from then on."""
@@ -504,6 +508,7 @@ def assemble(
     start_ns: int | None = None,
     tick_ns: int = SECOND_NS,
     says: bool = True,
+    repeat: CountRepeated | None = None,
 ) -> Replay:
     """Wire recording → caches → bots → risk → executor → gateway → paper venue.
 
@@ -529,5 +534,5 @@ def assemble(
     return Replay(
         recording=recording, core=core, gateway=GatewayCore(account=account, settings=GATEWAY),
         venue=PaperVenue(account, paper, cache.book), recorder=recorder, cash_micro=cash_micro,
-        start_ns=start_ns, tick_ns=tick_ns, says=says,
+        start_ns=start_ns, tick_ns=tick_ns, says=says, repeat=repeat,
     )  # fmt: skip

@@ -35,6 +35,7 @@ from engine.lab.recordings.door import (
 )
 from engine.lab.recordings.made_bars import NO_COSTS, BarMarket
 from engine.lab.recordings.open import currency_recorded, open_recording
+from engine.lab.replay.bar_lane import CountRepeated
 from engine.lab.replay.result import ReplayResult, summarise
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble
 from engine.risk.sizing import most_in_one_micro
@@ -207,11 +208,13 @@ class PreparedReplay:
         self._files.callback(recorder.close)
         decide: Callable[[Decision], None] = _ignored
         explain: Callable[[Planned], None] | None = None
+        repeat: CountRepeated | None = None
         if options.decisions:
             path = self.folder / "decisions.db"
             decisions = DecisionLog(path, engine_id=ENGINE, waits_when_full=True)
             self._files.callback(decisions.close)
             decide = explain = decisions.append
+            repeat = decisions.repeat
         return assemble(
             recording=self.recording,
             bots=bots,
@@ -225,6 +228,7 @@ class PreparedReplay:
             start_ns=options.start_ns,
             tick_ns=self._tick_ns,
             says=options.decisions,
+            repeat=repeat,
         )
 
     def __enter__(self) -> Self:
