@@ -245,10 +245,7 @@ class Bot:
         return _noted(evaluation, notes) if notes else evaluation
 
     def stake_micro(self, capital_micro: int) -> int:
-        """Return how much of a capital limits let it put into one instrument, in micro-units.
-
-        All of it where its strategy divides it among several.
-        """
+        """Return what limits leave of a capital in one instrument; all where several share it."""
         return capital_micro if self._stake is None else self._stake.bound(capital_micro)
 
     def joins(self, views: InstrumentViews, executor: Executor, signals: Signals) -> None:

@@ -23,6 +23,9 @@ DOCUMENT_BYTES_MAX = 1_000_000
 REPLAY = "replay"
 """The job, and what stands where a bot of the settings names its account."""
 
+BAR_FILES = (".csv", ".csv.gz", ".zip")
+"""How files of bars end."""
+
 
 def read_document(text: str) -> ReplayJob:
     """Return what a document asks for. Raises BadInput naming the line, or the part of it."""
@@ -72,14 +75,15 @@ def bots_of(given: Mapping[str, PlainDict], cash_micro: int) -> tuple[BotSetting
 def document_of_bots(settings: SettingsDocument, names: tuple[str, ...], path: str) -> PlainDict:
     """Return a document that plays bots of these settings, as they are, over a recording.
 
-    Their capitals are kept, the cash is their sum. A market of theirs must be in the recording.
+    Their capitals are kept, the cash is their sum. A market of theirs must be in the recording: a
+    file of bars has one, which takes the name of the market they all trade, where that is one.
     """
     chosen = [settings.bots[name] for name in names]
-    return {
-        "path": path,
-        "cash": sum(bot.capital for bot in chosen),
-        "bots": {bot.name: stated_bot(bot) for bot in chosen},
-    }
+    document: PlainDict = {"path": path, "cash": sum(bot.capital for bot in chosen)}
+    markets = sorted({name for bot in chosen for name in bot.instruments or ("",)})
+    if path.endswith(BAR_FILES) and len(markets) == 1 and markets[0]:
+        document["instrument"] = markets[0]
+    return document | {"bots": {bot.name: stated_bot(bot) for bot in chosen}}
 
 
 def stated_bot(bot: BotSettings) -> PlainDict:

@@ -32,6 +32,7 @@ from engine.bots.bot import Bot
 from engine.bots.slices import SECOND_NS
 from engine.code_digest import code_digest
 from engine.config import Config
+from engine.domain.backtests import BAR_FILES
 from engine.domain.bars import BarUnit, bar_spec
 from engine.domain.decisions import Decision, Stance
 from engine.domain.evidence import LEVEL, EvidenceRow, halves
@@ -47,7 +48,7 @@ from engine.lab.recordings.open import TapedRecording, instrument_recorded, open
 from engine.lab.recordings.side_by_side import SideBySide
 from engine.lab.replay.result import ReplayResult
 from engine.lab.replay.run import ACCOUNT, CURRENCY, Replay, assemble, play
-from engine.lab.replay.setup import BAR_FILES, DATASET, REPLAY_MARK_AGE_MS, make_ready
+from engine.lab.replay.setup import DATASET, REPLAY_MARK_AGE_MS, make_ready
 from engine.runtime.journal import DigestRecorder
 from engine.strategies.door import NEEDS_NOTHING, Needs
 from engine.strategies.registry import STRATEGIES, build

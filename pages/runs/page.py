@@ -17,6 +17,7 @@ from typing import Any
 import streamlit as st
 
 from engine.domain.alerts import described
+from engine.domain.backtests import BAR_FILES
 from engine.domain.commands import RunJob
 from engine.domain.instruments import Instrument
 from engine.domain.jobs import arguments_of
@@ -542,7 +543,7 @@ def _bring() -> None:
     if file is None:
         return
     name = re.sub(r"[^A-Za-z0-9._-]", "_", file.name).lstrip(".")
-    if not name.endswith(backtest.DATA_ENDINGS):
+    if not name.endswith(BAR_FILES):
         st.error("Not kept: a file of bars ends in .csv, .csv.gz or .zip. Nothing was changed.")
         return
     if name in backtest.files():

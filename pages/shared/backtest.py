@@ -7,6 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from engine.domain.backtests import BAR_FILES
 from engine.domain.jobs import JOB_KINDS
 from engine.domain.plain import PlainDict
 from pages.kit import forms, panels
@@ -20,7 +21,6 @@ SHOWN = 20
 """Most names of recordings and files beside the field."""
 OF_BARS = "bars"
 """The category of strategies that a file of bars is enough for."""
-DATA_ENDINGS = (".csv", ".csv.gz", ".zip")
 
 
 def asked(slot: str, label: str) -> PlainDict | None:
@@ -35,7 +35,7 @@ def asked(slot: str, label: str) -> PlainDict | None:
     brought = files()
     first = st.query_params.get("path", next(iter([*made, *brought]), ""))
     of_bars = sorted(name for name, one in catalog.items() if one.category == OF_BARS)
-    suits = of_bars[0] if of_bars and (first in brought or first.endswith(DATA_ENDINGS)) else ""
+    suits = of_bars[0] if of_bars and (first in brought or first.endswith(BAR_FILES)) else ""
     strategy = forms.strategy_asked(catalog, f"{slot}_strategy", now=suits)
     schema = copy.deepcopy(JOB_KINDS["replay"].model_json_schema())
     for name in ("strategy", "parameters", "bots", "limits"):
@@ -65,7 +65,7 @@ def files() -> list[str]:
     folder: Path = config().data_folder
     if not folder.is_dir():
         return []
-    found = [one for one in folder.iterdir() if one.name.endswith(DATA_ENDINGS) or is_dataset(one)]
+    found = [one for one in folder.iterdir() if one.name.endswith(BAR_FILES) or is_dataset(one)]
     return [one.name for one in sorted(found, key=lambda one: -one.stat().st_mtime_ns)]
 
 

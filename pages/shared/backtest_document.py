@@ -64,6 +64,8 @@ def _take() -> None:
     if st.button("Fill in", disabled=not (chosen and path), key="document_fill"):
         filled = document_of_bots(settings, tuple(chosen), str(path))
         st.session_state[TEXT] = json.dumps(filled, indent=1)
+        if market := filled.get("instrument"):
+            panels.note(f"The market of the file is played under the name {literal(str(market))}.")
 
 
 def _send(text: str) -> None:

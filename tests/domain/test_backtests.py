@@ -54,6 +54,11 @@ def test_bots_of_the_settings_are_a_document_and_it_gives_them_back() -> None:
         }
     )
     document = document_of_bots(settings, ("a", "c"), "mine.csv")
+    assert document["instrument"] == "demo:a"  # a file has one market: the one they trade
+    assert "instrument" not in document_of_bots(settings, ("a", "c"), "a_recording")
+    other = settings.bots["c"].model_copy(update={"instruments": ("demo:b",)})
+    mixed = settings.model_copy(update={"bots": {**settings.bots, "c": other}})
+    assert "instrument" not in document_of_bots(mixed, ("a", "c"), "mine.csv")
     asked = read_document(json.dumps(document))
     assert (asked.path, asked.cash) == ("mine.csv", 1_200)
     given = {bot.name: bot for bot in bots_of(asked.bots, 1_200_000_000)}

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from engine.bots.bot import Bot
 from engine.bots.slices import SECOND_NS
 from engine.config import Config
-from engine.domain.backtests import stated_bot
+from engine.domain.backtests import BAR_FILES, stated_bot
 from engine.domain.decisions import Decision, Planned, Unit
 from engine.domain.instruments import BotId, Mode
 from engine.domain.limits import LIMITS
@@ -55,8 +55,6 @@ REPLAY_BOTS = "replay-bots"
 """Stands where a run names its bot and has several."""
 DATASET = "dataset.json"
 """What a folder of imported data holds, as `storage/datasets.py` has it."""
-BAR_FILES = (".csv", ".csv.gz", ".zip")
-"""How files of bars end."""
 REPLAY_MARK_AGE_MS = 86_400_000
 """A recording without outcomes leaves inventory unresolved. Worth nothing after ten minutes, as a
 live account counts it, it would stop the account on the first morning; so a replay keeps the last
