@@ -20,6 +20,7 @@ from engine.domain.events import (
     InstrumentListed,
     OpenOrdersListed,
     OrderAccepted,
+    OrderCancelled,
     OrderFilled,
     VenueEvent,
 )
@@ -30,7 +31,7 @@ from engine.domain.settings import GatewaySettings
 from engine.executor.executor import Executor, ExecutorSettings
 from engine.executor.ledger import Ledger
 from engine.gateway.core import GatewayCore
-from engine.gateway.door import Prepared
+from engine.gateway.door import Named, Prepared
 from engine.risk.exposure import ExposureBook
 from engine.risk.gate import Breakers, RiskGate
 from engine.runtime.account_runner import AccountRunner
@@ -179,6 +180,9 @@ class Exchange:
         order = prepared.order
         self.sent.append(order)
         return (OrderAccepted(account=self.account, order=order.id, identity=prepared.identity),)
+
+    async def cancel(self, orders: Sequence[Named]) -> Sequence[VenueEvent]:
+        return [OrderCancelled(account=self.account, order=one.order) for one in orders]
 
     async def cancel_all(self, _: CancelScope) -> Sequence[VenueEvent]:
         return ()
