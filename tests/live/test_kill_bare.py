@@ -676,7 +676,7 @@ def test_kill_of_a_living_engine_over_a_damaged_home(
         receipts.append(engine.receipt if engine.killed.is_set() else None)
 
     error = lived(home, venue, monkeypatch, story)
-    said = capsys.readouterr().out
+    said = f"{error!r}, asked: {asked[0]}\n{capsys.readouterr().out}"
     rest = [venue.open_at(account) for account in accounts]
     assert error is None or code_of(error) != BROKEN, repr(error)
     assert error is None or file not in AIDS, repr(error)
