@@ -400,12 +400,11 @@ class BarsAhead(AskedCore):
             self._decisions += count
             asked.rule.went_on(asked.instrument.id, count, end_ns)
 
-    def repeated(self, count: int) -> list[tuple[BotId, InstrumentId, int]]:
-        """Return whose decisions repeat themselves at so many bars, and the last one's number."""
-        bots = len(self._asked)
-        last = self._decisions + (count - 1) * bots
+    def asked_bots(self) -> list[tuple[BotId, InstrumentId, int]]:
+        """Return who is asked at each bar, and the number of its decision at the last one."""
+        first = self._decisions - len(self._asked)
         return [
-            (one.bot.name, one.instrument.id, last + place)
+            (one.bot.name, one.instrument.id, first + place)
             for place, one in enumerate(self._asked, 1)
         ]
 

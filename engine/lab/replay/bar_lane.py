@@ -226,7 +226,7 @@ class CountingLane(BarLane):
         return left
 
     def _take_alike(self, stretch: Stretch, at: int, until_ns: int) -> TakenBars | None:
-        asked = self._core.repeated(0)
+        asked = self._core.asked_bots()
         taken = super()._take_alike(stretch, at, until_ns)
         count = 0 if taken is None else taken.bars - bool(taken.left)
         if count:
